@@ -1,0 +1,85 @@
+"""Rows of the store as the API shows them."""
+
+import base64
+import binascii
+import json
+from datetime import UTC, datetime
+
+from service import problems, schemas
+from service.store import artifacts
+from service.store.tables import ArtifactRow, EvaluationRow
+
+CURVES = ("json", "csv", "svg", "png")
+
+
+def evaluation(row: EvaluationRow) -> schemas.Evaluation:
+    """An evaluation as callers see it."""
+    here = f"/v1/evaluations/{row.id}"
+    return schemas.Evaluation(
+        id=row.id,
+        state=row.state,  # type: ignore[arg-type]
+        model=row.model,
+        dataset=row.dataset,
+        config=schemas.Config.model_validate_json(row.config),
+        created_at=_time(row.created_at),
+        started_at=None if row.started_at is None else _time(row.started_at),
+        ended_at=None if row.ended_at is None else _time(row.ended_at),
+        progress=schemas.Progress.model_validate_json(row.progress) if row.progress else schemas.Progress(),
+        result=result(row),
+        result_digest=None if row.result is None else schemas.digest(row.result),
+        problem=None if row.problem is None else schemas.ProblemBody.model_validate_json(row.problem),
+        links=schemas.Links(
+            self=here, events=f"{here}/events", curve={kind: f"{here}/curve.{kind}" for kind in CURVES}
+        ),
+    )
+
+
+def result(row: EvaluationRow) -> schemas.Result | None:
+    """The stored result with the seconds it took, which are no part of what is stored: a rerun changes them."""
+    if row.result is None:
+        return None
+    stored = schemas.Result.model_validate_json(row.result)
+    if row.started_at is not None and row.ended_at is not None:
+        stored.cost.seconds = round(row.ended_at - row.started_at, 3)
+    return stored
+
+
+def artifact(row: ArtifactRow) -> schemas.Artifact:
+    """An artifact as callers see it."""
+    problem = artifacts.problem(row)
+    return schemas.Artifact(
+        id=row.digest,
+        kind=row.kind,  # type: ignore[arg-type]
+        size=row.size,
+        state=row.state,  # type: ignore[arg-type]
+        created_at=_time(row.created_at),
+        found=artifacts.found(row),
+        problem=None if problem is None else schemas.ProblemBody.model_validate(problem),
+    )
+
+
+def refusal(row: ArtifactRow) -> problems.Problem:
+    """The problem for which an artifact was refused, to be raised."""
+    body = artifacts.problem(row) or {}
+    kind = problems.BY_TYPE[body["type"].rpartition("/")[2]]
+    return kind(body["detail"])
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def write_cursor(*place: str | float) -> str:
+    """The end of a page, as callers hand it back."""
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, length: int) -> list[str | float]:
+    """What `write_cursor` wrote; raises `Invalid` for anything else."""
+    try:
+        place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError):
+        place = None
+    if not isinstance(place, list) or len(place) != length or not isinstance(place[-1], str):
+        raise problems.Invalid("`cursor` is none of ours: take `next_cursor` of the page before, unchanged.")
+    return place

@@ -1,0 +1,59 @@
+"""What handlers are given: the backends, and a database session that commits before the answer leaves."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from service.problems import Problem
+from service.schemas import ProblemBody
+from service.settings import Settings
+from service.store.blobs import Blobs
+from service.store.session import reading, transaction
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What one API process works with, for as long as it lives."""
+
+    settings: Settings
+    engine: Engine
+    blobs: Blobs
+
+
+def _backends(request: Request) -> Backends:
+    backends: Backends = request.app.state.backends
+    return backends
+
+
+Used = Annotated[Backends, Depends(_backends)]
+
+
+def _writing(backends: Used) -> Iterator[Session]:
+    with transaction(backends.engine) as session:
+        yield session
+
+
+def _reading(backends: Used) -> Iterator[Session]:
+    with reading(backends.engine) as session:
+        yield session
+
+
+# scope="function": by default FastAPI would commit after the caller has its answer, and a failed commit stay unseen.
+Db = Annotated[Session, Depends(_writing, scope="function")]
+ReadDb = Annotated[Session, Depends(_reading, scope="function")]
+
+
+def documented(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may raise these problems, with an example of each."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        entry = responses.setdefault(kind.status, {"model": ProblemBody, "description": ""})
+        entry["description"] = "; ".join(filter(None, [entry["description"], kind.title]))
+        content = entry.setdefault("content", {"application/problem+json": {"examples": {}}})
+        example = {"summary": kind.title, "value": kind(" ".join((kind.__doc__ or "").split())).body()}
+        content["application/problem+json"]["examples"][kind.type] = example
+    return responses

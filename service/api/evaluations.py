@@ -1,0 +1,258 @@
+"""POST, GET, list, events, curve and DELETE of evaluations."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal, TypeVar
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import TypeAdapter, ValidationError
+
+from service import __version__, broker, pairing, plots, problems, schemas
+from service.api import answers, intake, uploads, waiting
+from service.api.deps import Backends, Db, ReadDb, Used, documented
+from service.api.examples import CREATE_BODY, EVALUATION_EXAMPLES
+from service.api.intake import Received
+from service.store import artifacts, evaluations
+from service.store.session import transaction
+from service.store.tables import ArtifactRow, EvaluationRow
+
+router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
+
+Wait = Annotated[float | None, Query(description="Seconds to wait for the end, as `Prefer: wait=` does.", ge=0)]
+Prefer = Annotated[str | None, Header(description="`wait=60` waits up to so many seconds for the end.")]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="Repeating a request with the same key gives the evaluation that the first one made.",
+    ),
+]
+RETRY_AFTER = "1"
+T = TypeVar("T")
+SHOWN = {
+    200: {"model": schemas.Evaluation, "description": "It has ended.", **EVALUATION_EXAMPLES},
+    202: {"model": schemas.Evaluation, "description": "It is queued or running; ask again after Retry-After."},
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=schemas.Evaluation,
+    openapi_extra={"requestBody": CREATE_BODY},
+    responses=SHOWN
+    | documented(
+        problems.BadRequest,
+        problems.NotFound,
+        problems.NotReady,
+        problems.ContentTooLarge,
+        problems.UnsupportedMediaType,
+        problems.UnsupportedFormat,
+        problems.Invalid,
+        problems.ModelMalformed,
+        problems.ModelUnsupported,
+        problems.ModelTooLarge,
+        problems.OperatorNotAllowed,
+        problems.ExternalDataForbidden,
+        problems.DatasetMalformed,
+        problems.DatasetTooLarge,
+        problems.DatasetMismatch,
+        problems.IdempotencyReused,
+        problems.InsufficientStorage,
+    ),
+)
+async def create(
+    request: Request, backends: Used, wait: Wait = None, prefer: Prefer = None, key: Key = None
+) -> JSONResponse:
+    """Score a model on a dataset.
+
+    Send both files and a config as `multipart/form-data`, or JSON that names uploaded artifacts by digest. The same
+    model, dataset and config again are answered from what is known.
+    """
+    seconds = waiting.asked(request, wait, backends.settings.max_wait)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        row, new = await _from_form(request, backends, key)
+    elif kind == "application/json":
+        row, new = await _from_json(request, backends, key)
+    else:
+        raise problems.UnsupportedMediaType(
+            "Send multipart/form-data (curl -F model=@… -F dataset=@…), or application/json (curl --json …)."
+        )
+    if new:
+        await to_thread.run_sync(_hint, row)
+    if seconds:
+        row = await waiting.ended(backends.engine, row.id, seconds)
+    return _shown(row, request)
+
+
+def _hint(row: EvaluationRow) -> None:
+    for _ in range(row.workers):
+        if not broker.hint_evaluation(row.id):
+            return
+
+
+async def _from_json(request: Request, backends: Backends, key: str | None) -> tuple[EvaluationRow, bool]:
+    asked = _parse(TypeAdapter(schemas.NewEvaluation), await _small_body(request))
+
+    def enter() -> tuple[EvaluationRow, bool]:
+        with transaction(backends.engine) as db:
+            model, dataset = artifacts.find(db, "model", asked.model), artifacts.find(db, "dataset", asked.dataset)
+            for name, digest, row in (("model", asked.model, model), ("dataset", asked.dataset, dataset)):
+                if row is None or row.state == "refused":
+                    raise problems.NotFound(f"There is no {name} {digest}; upload it with POST /v1/{name}s first.")
+            assert model is not None
+            assert dataset is not None
+            _check(model, dataset, asked.config)
+            return evaluations.create(db, _asked(asked.model, asked.dataset, asked.config), key)
+
+    return await to_thread.run_sync(enter)
+
+
+async def _from_form(request: Request, backends: Backends, key: str | None) -> tuple[EvaluationRow, bool]:
+    limits = {"model": backends.settings.max_model_bytes, "dataset": backends.settings.max_dataset_bytes}
+    async with uploads.received(request, backends.settings.scratch / "uploads", limits) as form:
+        config = _parse(TypeAdapter(schemas.Config), form.fields.get("config", "{}").encode(), "config")
+        missing = [name for name in limits if name not in form.files]
+        if missing:
+            raise problems.Invalid(f"The form lacks {' and '.join(missing)}: send -F {missing[0]}=@FILE.")
+        brought: list[Received] = []
+        try:
+            for kind in artifacts.KINDS:
+                received = await to_thread.run_sync(intake.keep, backends, kind, form.files[kind])
+                brought.append(received)
+            return await _enter(backends, brought, config, key)
+        except problems.Problem:
+            for received in brought:  # a refused request leaves nothing behind
+                await to_thread.run_sync(intake.withdraw, backends, received)
+            raise
+
+
+async def _enter(
+    backends: Backends, brought: list[Received], config: schemas.Config, key: str | None
+) -> tuple[EvaluationRow, bool]:
+    model, dataset = [await intake.admitted(backends, received) for received in brought]
+    _check(model, dataset, config)
+
+    def enter() -> tuple[EvaluationRow, bool]:
+        with transaction(backends.engine) as db:
+            return evaluations.create(db, _asked(model.digest, dataset.digest, config), key)
+
+    return await to_thread.run_sync(enter)
+
+
+def _check(model: ArtifactRow, dataset: ArtifactRow, config: schemas.Config) -> None:
+    """Refuse what cannot go together, as far as both have been inspected; the worker checks it again."""
+    found = artifacts.found(model), artifacts.found(dataset)
+    if found[0] is not None and found[1] is not None:
+        pairing.check(found[0], found[1], config)
+
+
+def _asked(model: str, dataset: str, config: schemas.Config) -> evaluations.Asked:
+    identity = {"model": model, "dataset": dataset, "config": config.identity(), "version": __version__}
+    fingerprint = schemas.digest(schemas.canonical(identity))
+    return evaluations.Asked(model, dataset, config.model_dump_json(), config.limits.workers, fingerprint)
+
+
+async def _small_body(request: Request) -> bytes:
+    body = bytearray()
+    async for data in request.stream():
+        body.extend(data)
+        if len(body) > uploads.FIELD:
+            raise uploads.too_large(uploads.FIELD)
+    return bytes(body)
+
+
+def _parse(adapter: TypeAdapter[T], text: bytes, place: str = "") -> T:
+    """JSON as a schema; raises `Invalid` with a pointer to each offending field."""
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        raise problems.invalid(error.errors(include_url=False, include_context=False), place) from error
+
+
+def _shown(row: EvaluationRow, request: Request) -> JSONResponse:
+    over = row.state in schemas.ENDED
+    headers = {"Location": f"/v1/evaluations/{row.id}", "Vary": "Prefer"}
+    if not over:
+        headers["Retry-After"] = RETRY_AFTER
+    if "wait" in request.headers.get("prefer", ""):
+        headers["Preference-Applied"] = "wait"
+    body = json.loads(answers.evaluation(row).model_dump_json())
+    return JSONResponse(body, status_code=200 if over else 202, headers=headers)
+
+
+@router.get("", responses=documented(problems.Invalid))
+def list_(
+    db: ReadDb,
+    limit: Annotated[int, Query(ge=1, le=100, description="Most evaluations of one page.")] = 20,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    state: Annotated[schemas.State | None, Query(description="Only those in this state.")] = None,
+) -> schemas.Evaluations:
+    """List evaluations, newest first."""
+    before = None if cursor is None else str(answers.read_cursor(cursor, 1)[0])
+    rows = evaluations.page(db, limit + 1, before, state)
+    more = answers.write_cursor(rows[limit - 1].id) if len(rows) > limit else None
+    return schemas.Evaluations(data=[answers.evaluation(row) for row in rows[:limit]], next_cursor=more)
+
+
+@router.get("/{id}", response_model=schemas.Evaluation, responses=SHOWN | documented(problems.NotFound))
+async def show(request: Request, backends: Used, id: str, wait: Wait = None, prefer: Prefer = None) -> JSONResponse:
+    """Show one evaluation: 200 once it has ended, 202 before. `?wait=` or `Prefer: wait=` wait for the end."""
+    seconds = waiting.asked(request, wait, backends.settings.max_wait)
+    return _shown(await waiting.ended(backends.engine, id, seconds), request)
+
+
+async def _known(backends: Used, id: str) -> str:
+    """An id that exists: asked before the stream starts, while the answer can still be 404."""
+    await to_thread.run_sync(waiting.look, backends.engine, id)
+    return id
+
+
+@router.get("/{id}/events", response_class=EventSourceResponse, responses=documented(problems.NotFound))
+async def events(backends: Used, id: Annotated[str, Depends(_known)]) -> AsyncIterator[ServerSentEvent]:
+    """Follow one evaluation: `progress` whenever something changed, `ended` once; data is the evaluation."""
+    async for event in waiting.events(backends.engine, id):
+        yield event
+
+
+MEDIA = {"json": "application/json", "csv": "text/csv; charset=utf-8", "svg": "image/svg+xml", "png": "image/png"}
+
+
+@router.get(
+    "/{id}/curve.{kind}",
+    response_class=Response,
+    responses={200: {"description": "The curve.", "content": {media.partition(";")[0]: {} for media in MEDIA.values()}}}
+    | documented(problems.NotFound, problems.NotReady, problems.Conflict),
+)
+def curve(db: ReadDb, id: str, kind: Literal["json", "csv", "svg", "png"]) -> Response:
+    """Give the curve as numbers or as a picture."""
+    row = evaluations.get(db, id)
+    result = answers.result(row)
+    if result is None:
+        if row.state in schemas.ENDED:
+            raise problems.Conflict(f"The evaluation has {row.state}; it has no curve.")
+        raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
+    title = f"{row.model[7:15]} on {row.dataset[7:15]}"
+    match kind:
+        case "json":
+            points = [point.model_dump() for point in result.curve]
+            body: Any = json.dumps({"curve": points, "chance": result.chance}).encode()
+        case "csv":
+            body = plots.csv(result)
+        case "svg":
+            body = plots.svg(result, title)
+        case "png":
+            body = plots.png(result, title)
+    return Response(body, media_type=MEDIA[kind])
+
+
+@router.delete("/{id}", responses=documented(problems.NotFound, problems.Conflict))
+def cancel(db: Db, id: str) -> schemas.Evaluation:
+    """Cancel an evaluation; its worker stops within seconds."""
+    return answers.evaluation(evaluations.cancel(db, id))

@@ -1,0 +1,71 @@
+"""Is the service alive, is it ready, and what does a problem type mean."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, RedirectResponse
+from kombu.exceptions import OperationalError
+from sqlalchemy import text
+
+from service import __version__, broker, problems
+from service.api.deps import Used, documented
+from service.store.session import reading
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/healthz")
+def alive() -> dict[str, str]:
+    """Answer, as long as the process does."""
+    return {"status": "ok", "version": __version__}
+
+
+@router.get("/readyz", responses=documented(problems.Unavailable))
+def ready(backends: Used) -> JSONResponse:
+    """Ask what the service needs: 503 without database or blobs. Without broker, uploads are kept and work waits."""
+    states = {"database": _ask(_database, backends), "blobs": _ask(_blobs, backends), "broker": _ask(_broker, backends)}
+    down = [name for name in ("database", "blobs") if states[name] != "ok"]
+    if down:
+        problem = problems.Unavailable(f"No answer from: {', '.join(down)}. See the service's log.", **states)
+        return JSONResponse(problem.body(), problem.status, media_type="application/problem+json")
+    return JSONResponse({"status": "ok", **states})
+
+
+def _ask(question: Any, backends: Used) -> str:
+    try:
+        question(backends)
+    except Exception:  # whatever it is, the answer is that this one is down
+        return "down"
+    return "ok"
+
+
+def _database(backends: Used) -> None:
+    with reading(backends.engine) as db:
+        db.execute(text("SELECT 1"))
+
+
+def _blobs(backends: Used) -> None:
+    backends.blobs.reachable()
+
+
+def _broker(_backends: Used) -> None:
+    try:
+        broker.waiting(broker.EVALUATIONS)
+    except OperationalError as error:
+        raise ConnectionError from error
+
+
+@router.get("/problems/{type}", responses=documented(problems.NotFound))
+def problem(type: str) -> dict[str, Any]:
+    """Say what a problem type means; the `type` of every error points here."""
+    kind = problems.BY_TYPE.get(type)
+    if kind is None:
+        raise problems.NotFound(f"There is no problem type {type!r}; there are {', '.join(sorted(problems.BY_TYPE))}.")
+    meaning = " ".join((kind.__doc__ or "").split())
+    return {"type": f"/problems/{type}", "title": kind.title, "status": kind.status, "meaning": meaning}
+
+
+@router.get("/", include_in_schema=False)
+def start() -> RedirectResponse:
+    """Lead a browser to the documentation."""
+    return RedirectResponse("/docs")

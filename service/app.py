@@ -1,0 +1,86 @@
+"""The HTTP application: routers, one handler for every problem, and what lives as long as the process."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+
+from service import __version__, problems, sweeper
+from service.api import artifacts, evaluations, health
+from service.api.deps import Backends
+from service.settings import Settings
+from service.store.artifacts import KINDS
+from service.store.blobs import open_blobs
+from service.store.session import connect, migrate
+
+ABOUT = """Scores how robust a trained network is to losing its own units.
+
+Upload a model and an evaluation set; a worker deletes units at random, more and more of them, and measures what still
+works. Networks that generalise survive the damage; networks that memorised do not (arXiv 1803.06959)."""
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application for these settings. Nothing is opened before it starts."""
+    app = FastAPIOffline(title="Lesion", version=__version__, description=ABOUT, lifespan=_lifespan, redoc_url=None)
+    app.state.settings = settings
+    for kind in KINDS:
+        app.include_router(artifacts.routes(kind))
+    app.include_router(evaluations.router)
+    app.include_router(health.router)
+    app.add_exception_handler(problems.Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _problem)
+    app.add_exception_handler(HTTPException, _problem)
+    app.add_exception_handler(OperationalError, _problem)
+    app.add_exception_handler(Exception, _problem)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    settings.scratch.mkdir(parents=True, exist_ok=True)
+    engine = connect(settings.database)
+    migrate(engine)
+    app.state.backends = Backends(settings, engine, open_blobs(settings.blobs))
+    stop = threading.Event()
+    sweeping = threading.Thread(target=sweeper.run, args=(engine, settings, stop), name="sweeper", daemon=True)
+    sweeping.start()
+    yield
+    stop.set()
+    sweeping.join(timeout=5)
+    engine.dispose()
+
+
+def _problem(_request: Request, error: Exception) -> JSONResponse:
+    problem = _as_problem(error)
+    headers = {"Retry-After": "5"} if problem.status == 503 else None
+    return JSONResponse(problem.body(), problem.status, headers, media_type="application/problem+json")
+
+
+def _as_problem(error: Exception) -> problems.Problem:
+    match error:
+        case problems.Problem():
+            return error
+        case RequestValidationError():
+            return problems.invalid(error.errors())
+        case HTTPException(status_code=404):
+            return problems.NotFound("There is nothing at this address; GET /docs lists all there is.")
+        case HTTPException(status_code=405):
+            return problems.MethodNotAllowed("GET /docs lists the methods of each address.")
+        case HTTPException():
+            return problems.BadRequest(str(error.detail))
+        case OperationalError():
+            log.error("database.unavailable", error=str(error.orig))
+            return problems.Unavailable("The database does not answer; try again in a moment.")
+        case _:
+            log.error("request.failed", exc_info=error)
+            return problems.Internal("The service failed at this request; its log says why. Trying again may help.")

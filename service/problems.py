@@ -1,0 +1,204 @@
+"""Everything that can go wrong, each with its stable type, title and status (RFC 9457).
+
+    Problem
+    ├── what a request got wrong      BadRequest NotFound MethodNotAllowed UnsupportedMediaType ContentTooLarge Invalid
+    ├── what an upload got wrong      UnsupportedFormat Model… Operator… ExternalData… Dataset… DatasetMismatch
+    ├── what clashes with the state   Conflict NotReady IdempotencyReused
+    ├── what ended an evaluation      ModelCrashed DeadlineExceeded ResourceExhausted WorkerLost
+    └── what we got wrong             Internal Unavailable InsufficientStorage
+
+A problem is raised anywhere, rendered in one place (service.app), and stored as it is when it ends an evaluation.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class Problem(Exception):
+    """Something went wrong that a caller should know of; `detail` says what to do about it."""
+
+    type: ClassVar[str]
+    title: ClassVar[str]
+    status: ClassVar[int]
+
+    def __init__(self, detail: str, **extensions: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extensions = extensions
+
+    def body(self) -> dict[str, Any]:
+        """The problem+json object."""
+        return {
+            "type": f"/problems/{self.type}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.extensions,
+        }
+
+
+class BadRequest(Problem):
+    """The request is not well-formed HTTP for this route: a bad header, multipart body or JSON."""
+
+    type, title, status = "bad-request", "The request cannot be read", 400
+
+
+class NotFound(Problem):
+    """Nothing is known under this address or id."""
+
+    type, title, status = "not-found", "No such thing", 404
+
+
+class MethodNotAllowed(Problem):
+    """The address exists, but does not take this method."""
+
+    type, title, status = "method-not-allowed", "This address does not take that method", 405
+
+
+class UnsupportedMediaType(Problem):
+    """The body's Content-Type is none that this route reads."""
+
+    type, title, status = "unsupported-media-type", "This content type is not read here", 415
+
+
+class ContentTooLarge(Problem):
+    """The upload is larger than the service accepts."""
+
+    type, title, status = "content-too-large", "The upload is too large", 413
+
+
+class Invalid(Problem):
+    """A field is missing, unknown, of the wrong type or out of range, or two fields contradict each other."""
+
+    type, title, status = "validation-error", "A field is not valid", 422
+
+
+class UnsupportedFormat(Problem):
+    """The bytes are no ONNX model, or no .npz dataset."""
+
+    type, title, status = "unsupported-format", "This file format is not read", 415
+
+
+class ModelMalformed(Problem):
+    """The model's bytes are damaged: truncated, flipped, or not what the format says."""
+
+    type, title, status = "model-malformed", "The model is damaged", 422
+
+
+class ModelUnsupported(Problem):
+    """The model is sound, but has no unit to ablate, no class output, or a shape not handled yet."""
+
+    type, title, status = "model-unsupported", "This model cannot be scored", 422
+
+
+class ModelTooLarge(Problem):
+    """The model asks for more memory than it may have."""
+
+    type, title, status = "model-too-large", "The model is too large", 422
+
+
+class OperatorNotAllowed(Problem):
+    """The model uses an operator outside the allow-list."""
+
+    type, title, status = "operator-not-allowed", "The model uses an operator that is not allowed", 422
+
+
+class ExternalDataForbidden(Problem):
+    """The model refers to files outside itself."""
+
+    type, title, status = "external-data-forbidden", "The model refers to other files", 422
+
+
+class DatasetMalformed(Problem):
+    """The dataset lacks x or y, or they are of the wrong type, not finite, or of different lengths."""
+
+    type, title, status = "dataset-malformed", "The dataset cannot be used", 422
+
+
+class DatasetTooLarge(Problem):
+    """The dataset unpacks to more than it may."""
+
+    type, title, status = "dataset-too-large", "The dataset is too large", 422
+
+
+class DatasetMismatch(Problem):
+    """The dataset does not fit the model: other shape, other type, or labels the model has no class for."""
+
+    type, title, status = "dataset-mismatch", "The dataset does not fit the model", 422
+
+
+class Conflict(Problem):
+    """The thing is not in a state that allows this."""
+
+    type, title, status = "conflict", "Not possible in this state", 409
+
+
+class NotReady(Problem):
+    """What was asked for does not exist yet; ask again."""
+
+    type, title, status = "not-ready", "Not there yet", 409
+
+
+class IdempotencyReused(Problem):
+    """The Idempotency-Key was used before, with another request."""
+
+    type, title, status = "idempotency-key-reused", "This Idempotency-Key belongs to another request", 422
+
+
+class ModelCrashed(Problem):
+    """The process that ran the model died, three times at the same place."""
+
+    type, title, status = "model-crashed", "The model crashed the runtime", 422
+
+
+class DeadlineExceeded(Problem):
+    """The model or the evaluation took longer than its limit."""
+
+    type, title, status = "deadline-exceeded", "Out of time", 422
+
+
+class ResourceExhausted(Problem):
+    """The model or dataset needed more memory than a compute process may use."""
+
+    type, title, status = "resource-exhausted", "Out of memory", 422
+
+
+class WorkerLost(Problem):
+    """Workers vanished again and again while they worked on the same part."""
+
+    type, title, status = "worker-lost", "The workers were lost", 500
+
+
+class Internal(Problem):
+    """A fault of the service."""
+
+    type, title, status = "internal", "A fault of the service", 500
+
+
+class Unavailable(Problem):
+    """Something the service needs does not answer."""
+
+    type, title, status = "unavailable", "Temporarily unavailable", 503
+
+
+class InsufficientStorage(Problem):
+    """There is no room left for uploads."""
+
+    type, title, status = "insufficient-storage", "No room left", 507
+
+
+BY_TYPE: dict[str, type[Problem]] = {kind.type: kind for kind in Problem.__subclasses__()}
+"""Each problem by its type; a compute process names problems by these words."""
+
+
+def invalid(errors: Sequence[Mapping[str, Any]], place: str = "") -> Invalid:
+    """pydantic's errors as one problem, each with a JSON pointer; `place` is put in front of the pointers."""
+    found = [
+        {
+            "pointer": "/" + "/".join(str(step) for step in ([place] if place else []) + list(error["loc"])),
+            "detail": str(error["msg"]),
+        }
+        for error in errors
+    ]
+    listed = "; ".join(f"{error['pointer']}: {error['detail']}" for error in found[:5])
+    return Invalid(f"Mend these fields and send the request again. {listed}", errors=found)

@@ -1,0 +1,64 @@
+"""Every setting of Lesion, read from LESION_* once, at a process's entry point, and handed down from there."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024**2
+GIB = 1024**3
+
+
+class Settings(BaseSettings):
+    """One value a line; each is set by the environment variable of its name behind LESION_."""
+
+    model_config = SettingsConfigDict(env_prefix="LESION_", extra="ignore", frozen=True)
+
+    data: Path = Field(Path("lesion-data"), description="Folder for the database, uploads and scratch files.")
+    database_url: str | None = Field(
+        None, description="SQLAlchemy URL, such as postgresql+psycopg://…; SQLite under `data` if unset."
+    )
+    broker_url: str | None = Field(
+        None, description="Redis or Valkey, such as redis://:password@host:6379/0; `lesion serve` starts one."
+    )
+    blobs_url: str | None = Field(
+        None, description="Where uploads live: file:///… or s3://bucket/prefix; under `data` if unset."
+    )
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
+    allow_open: bool = Field(
+        False, description="Listen beyond loopback although callers need no key yet: only behind a gateway."
+    )
+    max_model_bytes: int = Field(2 * GIB - 1, gt=0, description="Largest model; protobuf itself ends at 2 GiB.")
+    max_dataset_bytes: int = Field(16 * GIB, gt=0, description="Largest dataset.")
+    inspect_wait: float = Field(20, ge=0, description="Seconds an upload waits to be inspected before 202.")
+    max_wait: float = Field(60, ge=0, description="Most seconds that `Prefer: wait` or `?wait=` may ask for.")
+    lease_seconds: float = Field(30, gt=0, description="A worker silent for so long has lost its evaluation.")
+    sweep_seconds: float = Field(5, gt=0, description="How often forgotten work is hinted at again.")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="What a worker computes on.")
+    threads: int = Field(0, ge=0, description="Threads of one compute process; 0: one for each core.")
+    child_memory_bytes: int = Field(8 * GIB, gt=0, description="Memory one compute process may use.")
+    child_seconds: float = Field(600, gt=0, description="Seconds one request to a compute process may take.")
+
+    @cached_property
+    def database(self) -> str:
+        """SQLAlchemy URL of the database."""
+        return self.database_url or f"sqlite:///{self.data.absolute()}/lesion.db"
+
+    @cached_property
+    def blobs(self) -> str:
+        """URL of the store of uploads."""
+        return self.blobs_url or f"file://{self.data.absolute()}/blobs"
+
+    @cached_property
+    def scratch(self) -> Path:
+        """Folder for files that need not outlive a process: uploads under way, inputs unpacked for a child."""
+        return self.data.absolute() / "scratch"
+
+    @cached_property
+    def compute_threads(self) -> int:
+        """Threads of one compute process."""
+        return self.threads or len(os.sched_getaffinity(0))

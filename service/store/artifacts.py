@@ -1,0 +1,116 @@
+"""Models and datasets by digest: received, then inspected by a worker, then ready, or refused and gone."""
+
+import json
+from typing import Any, Literal
+
+from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy.orm import Session
+
+from service import schemas
+from service.store.session import clock
+from service.store.tables import ArtifactRow, EvaluationRow
+
+Kind = Literal["model", "dataset"]
+KINDS: tuple[Kind, ...] = ("model", "dataset")
+INSPECTIONS = 3  # a file whose inspection crashes so often is refused
+
+
+def receive(db: Session, kind: Kind, digest: str, size: int) -> bool:
+    """Enter an upload. True if it is new: the caller then stores the bytes before this transaction ends.
+
+    Storing them inside is what keeps row and bytes together: whoever removes or adds the same artifact at the same
+    moment waits at the row.
+    """
+    if find(db, kind, digest) is not None:
+        return False
+    row = {"kind": kind, "digest": digest, "size": size, "state": "received", "attempts": 0}
+    db.execute(insert(ArtifactRow).values(**row, created_at=clock(), hinted_at=clock()))
+    return True
+
+
+def find(db: Session, kind: Kind, digest: str) -> ArtifactRow | None:
+    """One artifact, or None."""
+    return db.get(ArtifactRow, (kind, digest), populate_existing=True)
+
+
+def page(db: Session, kind: Kind, limit: int, before: tuple[float, str] | None) -> list[ArtifactRow]:
+    """Up to `limit` artifacts that are not refused, newest first, after the (created_at, digest) of the last page."""
+    rows = select(ArtifactRow).where(ArtifactRow.kind == kind, ArtifactRow.state != "refused")
+    if before is not None:
+        created_at, digest = before
+        rows = rows.where(
+            (ArtifactRow.created_at < created_at)
+            | ((ArtifactRow.created_at == created_at) & (ArtifactRow.digest < digest))
+        )
+    return list(db.scalars(rows.order_by(ArtifactRow.created_at.desc(), ArtifactRow.digest.desc()).limit(limit)))
+
+
+def begin_inspection(db: Session, kind: Kind, digest: str) -> int | None:
+    """Count one more try at inspecting. Returns which try it is, or None if there is nothing to inspect."""
+    return db.scalar(
+        update(ArtifactRow)
+        .where(ArtifactRow.kind == kind, ArtifactRow.digest == digest, ArtifactRow.state == "received")
+        .values(attempts=ArtifactRow.attempts + 1, hinted_at=clock())
+        .returning(ArtifactRow.attempts)
+    )
+
+
+def accept(db: Session, kind: Kind, digest: str, found: dict[str, Any]) -> None:
+    """The artifact is sound; keep what was found in it."""
+    _conclude(db, kind, digest, state="ready", found=schemas.canonical(found))
+
+
+def refuse(db: Session, kind: Kind, digest: str, problem: dict[str, Any]) -> None:
+    """The artifact is no good. The row stays a while as the answer; the caller deletes the bytes."""
+    _conclude(db, kind, digest, state="refused", problem=schemas.canonical(problem))
+
+
+def _conclude(db: Session, kind: Kind, digest: str, **values: Any) -> None:
+    db.execute(
+        update(ArtifactRow)
+        .where(ArtifactRow.kind == kind, ArtifactRow.digest == digest, ArtifactRow.state == "received")
+        .values(**values)
+    )
+
+
+def remove(db: Session, kind: Kind, digest: str) -> bool:
+    """Forget an artifact that no evaluation uses. True if it is gone; the caller then deletes the bytes."""
+    column = EvaluationRow.model if kind == "model" else EvaluationRow.dataset
+    used = exists().where(column == digest)
+    gone = delete(ArtifactRow).where(ArtifactRow.kind == kind, ArtifactRow.digest == digest, ~used)
+    return bool(db.execute(gone.returning(ArtifactRow.digest)).scalar())
+
+
+def uninspected(db: Session, patience: float, limit: int) -> list[tuple[Kind, str]]:
+    """Artifacts whose last hint is older than `patience` seconds; the hint counts as repeated from now."""
+    due = (
+        select(ArtifactRow.kind, ArtifactRow.digest)
+        .where(ArtifactRow.state == "received", ArtifactRow.hinted_at < clock() - patience)
+        .order_by(ArtifactRow.hinted_at)
+        .limit(limit)
+    )
+    found: list[tuple[Kind, str]] = [(kind, digest) for kind, digest in db.execute(due)]  # type: ignore[misc]
+    for kind, digest in found:
+        row = (ArtifactRow.kind == kind) & (ArtifactRow.digest == digest)
+        db.execute(update(ArtifactRow).where(row).values(hinted_at=clock()))
+    return found
+
+
+def forget_refused(db: Session, age: float) -> int:
+    """Delete the rows of refusals older than `age` seconds that no evaluation refers to. Returns how many."""
+    used = exists().where(
+        ((EvaluationRow.model == ArtifactRow.digest) & (ArtifactRow.kind == "model"))
+        | ((EvaluationRow.dataset == ArtifactRow.digest) & (ArtifactRow.kind == "dataset"))
+    )
+    old = delete(ArtifactRow).where(ArtifactRow.state == "refused", ArtifactRow.created_at < clock() - age, ~used)
+    return len(db.execute(old.returning(ArtifactRow.digest)).all())
+
+
+def found(row: ArtifactRow) -> dict[str, Any] | None:
+    """What inspection found."""
+    return None if row.found is None else json.loads(row.found)
+
+
+def problem(row: ArtifactRow) -> dict[str, Any] | None:
+    """Why the artifact was refused."""
+    return None if row.problem is None else json.loads(row.problem)

@@ -1,0 +1,83 @@
+"""The bytes of uploads, by kind and digest: a folder, S3, Google or Azure, by the scheme of one URL."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import obstore
+from obstore.store import LocalStore, ObjectStore, from_url
+
+PART = 8 * 1024**2  # bytes of one part of a multipart upload, and of one read
+PARTS_AT_ONCE = 2  # an upload to S3 holds so many parts in memory
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Where uploads lie. A blob is written whole or not at all, and never changes."""
+
+    store: ObjectStore
+
+    def put(self, kind: str, digest: str, file: Path) -> None:
+        """Take over a finished file as a blob. The file is gone afterwards."""
+        folder = self._folder()
+        if folder is None:
+            obstore.put(self.store, _key(kind, digest), file, chunk_size=PART, max_concurrency=PARTS_AT_ONCE)
+            file.unlink()
+            return
+        target = folder / _key(kind, digest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.replace(target)
+        except OSError:  # another file system: copy beside the target first, so that nobody sees half a blob
+            near = target.with_suffix(".part")
+            shutil.copyfile(file, near)
+            near.replace(target)
+            file.unlink()
+
+    def fetch(self, kind: str, digest: str, scratch: Path) -> Path:
+        """A local file with the blob's bytes: the blob itself where it is local, else a copy under `scratch`.
+
+        Raises FileNotFoundError if there is no such blob.
+        """
+        folder = self._folder()
+        if folder is not None:
+            path = folder / _key(kind, digest)
+            path.stat()
+            return path
+        path = scratch / f"{kind}-{digest.removeprefix('sha256:')}"
+        with path.open("wb") as file:
+            for part in obstore.get(self.store, _key(kind, digest)).stream(min_chunk_size=PART):
+                file.write(part)
+        return path
+
+    def delete(self, kind: str, digest: str) -> None:
+        """Remove a blob; it need not exist."""
+        folder = self._folder()
+        if folder is not None:
+            (folder / _key(kind, digest)).unlink(missing_ok=True)
+        else:
+            obstore.delete(self.store, _key(kind, digest))
+
+    def reachable(self) -> None:
+        """Raise if the store does not answer."""
+        for _ in obstore.list(self.store, chunk_size=1):
+            break
+
+    def _folder(self) -> Path | None:
+        if not isinstance(self.store, LocalStore):
+            return None
+        assert self.store.prefix is not None, "made by open_blobs, always with a folder"
+        return Path(self.store.prefix)
+
+
+def open_blobs(url: str) -> Blobs:
+    """The store at a URL such as file:///folder or s3://bucket/prefix (credentials from the environment, as AWS_*)."""
+    if url.startswith("file://"):
+        return Blobs(LocalStore(url.removeprefix("file://"), mkdir=True))
+    return Blobs(from_url(url))
+
+
+def _key(kind: str, digest: str) -> str:
+    """Where a blob lies. Digests come from our own hashing or match `schemas.Digest`, so no name can escape."""
+    name = digest.removeprefix("sha256:")
+    return f"{kind}s/{name[:2]}/{name}"

@@ -1,0 +1,265 @@
+"""The life of an evaluation's row: created, claimed, beating, ended; every step a compare-and-set.
+
+    queued ── claim ──> running ── finish ──> succeeded
+       │                   ├────── fail ────> failed
+       └────── cancel ─────┴────────────────> cancelled
+
+A claim has a lease on the database's clock and an epoch, the fencing token: who lets the lease run out can write
+nothing any more. Up to `workers` claims on one evaluation live at a time.
+"""
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
+
+from service import problems, schemas
+from service.store.session import clock
+from service.store.tables import ChunkRow, ClaimRow, EvaluationRow, IdempotencyRow
+
+UNENDED = ("queued", "running")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's right to compute chunks of an evaluation, while its lease lives."""
+
+    evaluation: str
+    epoch: int
+    model: str
+    dataset: str
+    config: str
+    created_at: float
+
+
+class ClaimLostError(Exception):
+    """The lease ran out, or the evaluation ended: whatever this worker has computed is no longer wanted."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a caller asked for, in the form that is stored."""
+
+    model: str
+    dataset: str
+    config: str
+    workers: int
+    fingerprint: str
+
+
+def new_id() -> str:
+    """An id that sorts by time (milliseconds first) and cannot be guessed (80 random bits)."""
+    return f"ev_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
+
+
+def create(db: Session, asked: Asked, key: str | None = None) -> tuple[EvaluationRow, bool]:
+    """Queue an evaluation, or find the one that answers already. Returns the row and whether it is new.
+
+    An earlier answer is what the same Idempotency-Key made, or a success with the same fingerprint. Raises
+    `IdempotencyReused` if the key came with another request before, `NotFound` if an artifact is gone.
+    """
+    try:
+        with db.begin_nested():
+            return _create(db, asked, key)
+    except IntegrityError:
+        pass
+    if key is not None and db.get(IdempotencyRow, key) is not None:  # the same request, at the same moment
+        return _create(db, asked, key)
+    raise problems.NotFound("The model or the dataset was removed meanwhile; upload it again.")
+
+
+def _create(db: Session, asked: Asked, key: str | None) -> tuple[EvaluationRow, bool]:
+    if key is not None and (known := db.get(IdempotencyRow, key)) is not None:
+        if known.request != asked.fingerprint:
+            raise problems.IdempotencyReused("Use a new Idempotency-Key, or repeat the first request unchanged.")
+        return get(db, known.evaluation), False
+    row, new = _known(db, asked.fingerprint), False
+    if row is None:
+        row, new = _insert(db, asked), True
+    if key is not None:
+        values = {"key": key, "request": asked.fingerprint, "evaluation": row.id, "created_at": clock()}
+        db.execute(insert(IdempotencyRow).values(**values))
+    return row, new
+
+
+def _known(db: Session, fingerprint: str) -> EvaluationRow | None:
+    same = (EvaluationRow.fingerprint == fingerprint, EvaluationRow.state == "succeeded")
+    return db.scalar(select(EvaluationRow).where(*same).order_by(EvaluationRow.id).limit(1))
+
+
+def _insert(db: Session, asked: Asked) -> EvaluationRow:
+    row_id = new_id()
+    db.execute(
+        insert(EvaluationRow).values(
+            id=row_id,
+            fingerprint=asked.fingerprint,
+            model_kind="model",
+            model=asked.model,
+            dataset_kind="dataset",
+            dataset=asked.dataset,
+            config=asked.config,
+            workers=asked.workers,
+            state="queued",
+            epoch=0,
+            created_at=clock(),
+            hinted_at=clock(),
+        )
+    )
+    return get(db, row_id)
+
+
+def get(db: Session, evaluation: str) -> EvaluationRow:
+    """One evaluation; raises `NotFound`."""
+    row = db.get(EvaluationRow, evaluation, populate_existing=True)
+    if row is None:
+        raise problems.NotFound(f"There is no evaluation {evaluation!r}; GET /v1/evaluations lists those there are.")
+    return row
+
+
+def page(db: Session, limit: int, before: str | None, state: str | None) -> list[EvaluationRow]:
+    """Up to `limit` evaluations, newest first, older than the id `before`."""
+    rows = select(EvaluationRow)
+    if before is not None:
+        rows = rows.where(EvaluationRow.id < before)
+    if state is not None:
+        rows = rows.where(EvaluationRow.state == state)
+    return list(db.scalars(rows.order_by(EvaluationRow.id.desc()).limit(limit)))
+
+
+def claim(db: Session, evaluation: str, worker: str, lease: float) -> Claim | None:
+    """Claim an evaluation for `lease` seconds, or None if it has ended or enough workers hold it already."""
+    row = db.scalar(
+        select(EvaluationRow)
+        .where(EvaluationRow.id == evaluation, EvaluationRow.state.in_(UNENDED))
+        .with_for_update()  # two workers at the same row: the second counts the first one's claim
+    )
+    if row is None:
+        return None
+    of_it = ClaimRow.evaluation == evaluation
+    db.execute(delete(ClaimRow).where(of_it, ClaimRow.lease_until <= clock()))
+    if (db.scalar(select(func.count()).where(of_it)) or 0) >= row.workers:
+        return None
+    epoch = row.epoch + 1
+    db.execute(
+        update(EvaluationRow)
+        .where(EvaluationRow.id == evaluation)
+        .values(state="running", epoch=epoch, started_at=func.coalesce(EvaluationRow.started_at, clock()))
+    )
+    db.execute(insert(ClaimRow).values(evaluation=evaluation, epoch=epoch, worker=worker, lease_until=clock() + lease))
+    return Claim(evaluation, epoch, row.model, row.dataset, row.config, row.created_at)
+
+
+def live(claim: Claim) -> ColumnElement[bool]:
+    """The condition that a claim may still write: its lease lives and its evaluation runs."""
+    return exists().where(
+        ClaimRow.evaluation == claim.evaluation, ClaimRow.epoch == claim.epoch, ClaimRow.lease_until > clock()
+    ) & exists().where(EvaluationRow.id == claim.evaluation, EvaluationRow.state == "running")
+
+
+def beat(db: Session, claim: Claim, lease: float) -> None:
+    """Renew a lease; raises `ClaimLostError` if it ran out or the evaluation was cancelled or ended."""
+    renewed = db.execute(
+        update(ClaimRow)
+        .where(ClaimRow.evaluation == claim.evaluation, ClaimRow.epoch == claim.epoch, live(claim))
+        .values(lease_until=clock() + lease)
+        .returning(ClaimRow.epoch)
+    )
+    if renewed.scalar() is None:
+        raise ClaimLostError
+
+
+def release(db: Session, claim: Claim) -> None:
+    """Give a claim back, so that another worker need not wait for its lease to run out."""
+    db.execute(delete(ClaimRow).where(ClaimRow.evaluation == claim.evaluation, ClaimRow.epoch == claim.epoch))
+    # Due for a hint at once; nothing happens if the evaluation has ended.
+    db.execute(update(EvaluationRow).where(EvaluationRow.id == claim.evaluation).values(hinted_at=0.0))
+
+
+def release_all(db: Session) -> None:
+    """Drop every claim. Only for who knows that no worker lives: an embedded stack that has just locked its data."""
+    db.execute(delete(ClaimRow))
+    db.execute(update(EvaluationRow).where(EvaluationRow.state.in_(UNENDED)).values(hinted_at=0.0))
+
+
+def seconds_run(db: Session, evaluation: str) -> float:
+    """Seconds since the first claim."""
+    age = select(clock() - EvaluationRow.started_at).where(EvaluationRow.id == evaluation)
+    return float(db.scalar(age) or 0.0)
+
+
+def show_progress(db: Session, claim: Claim, progress: schemas.Progress) -> None:
+    """Publish how far the evaluation is."""
+    db.execute(
+        update(EvaluationRow)
+        .where(EvaluationRow.id == claim.evaluation, live(claim))
+        .values(progress=progress.model_dump_json())
+    )
+
+
+def finish(db: Session, claim: Claim, result: str) -> None:
+    """Store the result; raises `ClaimLostError` unless this claim is live. Of several claims, one wins."""
+    _end(db, claim, state="succeeded", result=result)
+
+
+def fail(db: Session, claim: Claim, problem: problems.Problem) -> None:
+    """End an evaluation with a problem; raises `ClaimLostError` unless this claim is live."""
+    _end(db, claim, state="failed", problem=schemas.canonical(problem.body()))
+
+
+def _end(db: Session, claim: Claim, **values: str) -> None:
+    ended = db.execute(
+        update(EvaluationRow)
+        .where(EvaluationRow.id == claim.evaluation, live(claim))
+        .values(**values, ended_at=clock())
+        .returning(EvaluationRow.id)
+    )
+    if ended.scalar() is None:
+        raise ClaimLostError
+    db.execute(delete(ClaimRow).where(ClaimRow.evaluation == claim.evaluation))
+    # What other workers held or computed beyond the deciding chunk is no part of the answer.
+    db.execute(delete(ChunkRow).where(ChunkRow.evaluation == claim.evaluation, ChunkRow.payload.is_(None)))
+
+
+def cancel(db: Session, evaluation: str) -> EvaluationRow:
+    """Cancel; the workers find out at their next beat. Cancelling twice is fine; raises `Conflict` once ended."""
+    hit = db.execute(
+        update(EvaluationRow)
+        .where(EvaluationRow.id == evaluation, EvaluationRow.state.in_(UNENDED))
+        .values(state="cancelled", ended_at=clock())
+        .returning(EvaluationRow.id)
+    ).scalar()
+    row = get(db, evaluation)
+    if hit is None and row.state != "cancelled":
+        raise problems.Conflict(f"The evaluation has {row.state} already; there is nothing left to cancel.")
+    db.execute(delete(ClaimRow).where(ClaimRow.evaluation == evaluation))
+    return row
+
+
+def neglected(db: Session, patience: float, limit: int) -> list[tuple[str, int]]:
+    """Evaluations that want workers, last hinted at more than `patience` seconds ago, and how many they want.
+
+    The hint counts as repeated from now: the caller publishes after this transaction.
+    """
+    live_claims = (
+        select(func.count())
+        .where(ClaimRow.evaluation == EvaluationRow.id, ClaimRow.lease_until > clock())
+        .scalar_subquery()
+    )
+    due = (
+        select(EvaluationRow.id, EvaluationRow.workers - live_claims)
+        .where(
+            EvaluationRow.state.in_(UNENDED),
+            EvaluationRow.hinted_at < clock() - patience,
+            live_claims < EvaluationRow.workers,
+        )
+        .order_by(EvaluationRow.hinted_at)
+        .limit(limit)
+    )
+    found = [(evaluation, missing) for evaluation, missing in db.execute(due)]
+    for evaluation, _ in found:
+        db.execute(update(EvaluationRow).where(EvaluationRow.id == evaluation).values(hinted_at=clock()))
+    return found

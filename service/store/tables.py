@@ -1,0 +1,92 @@
+"""The tables. Times are seconds since 1970 on the database's own clock, so that workers' clocks never matter."""
+
+from sqlalchemy import BigInteger, Float, ForeignKeyConstraint, Index, Integer, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """All tables of one database."""
+
+
+class ArtifactRow(Base):
+    """An uploaded model or dataset; its bytes lie in the blob store under kind and digest."""
+
+    __tablename__ = "artifacts"
+
+    kind: Mapped[str] = mapped_column(String(8), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(71), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(String(10))
+    found: Mapped[str | None] = mapped_column(Text)
+    problem: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    created_at: Mapped[float] = mapped_column(Float(53))
+    hinted_at: Mapped[float] = mapped_column(Float(53))
+
+
+class EvaluationRow(Base):
+    """One run. `epoch` counts the claims ever made on it and gives each its fencing token."""
+
+    __tablename__ = "evaluations"
+    __table_args__ = (
+        # The columns model_kind and dataset_kind are constant; they let the database hold both references.
+        ForeignKeyConstraint(["model_kind", "model"], ["artifacts.kind", "artifacts.digest"]),
+        ForeignKeyConstraint(["dataset_kind", "dataset"], ["artifacts.kind", "artifacts.digest"]),
+        Index("evaluations_by_state", "state", "hinted_at"),
+        Index("evaluations_by_fingerprint", "fingerprint"),
+        Index("evaluations_by_model", "model_kind", "model"),
+        Index("evaluations_by_dataset", "dataset_kind", "dataset"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(71))
+    model_kind: Mapped[str] = mapped_column(String(8), default="model")
+    model: Mapped[str] = mapped_column(String(71))
+    dataset_kind: Mapped[str] = mapped_column(String(8), default="dataset")
+    dataset: Mapped[str] = mapped_column(String(71))
+    config: Mapped[str] = mapped_column(Text)
+    workers: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(String(10))
+    epoch: Mapped[int] = mapped_column(Integer, default=0)
+    progress: Mapped[str | None] = mapped_column(Text)
+    result: Mapped[str | None] = mapped_column(Text)
+    problem: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[float] = mapped_column(Float(53))
+    started_at: Mapped[float | None] = mapped_column(Float(53))
+    ended_at: Mapped[float | None] = mapped_column(Float(53))
+    hinted_at: Mapped[float] = mapped_column(Float(53))
+
+
+class ClaimRow(Base):
+    """A worker's hold on an evaluation, live until its lease runs out."""
+
+    __tablename__ = "claims"
+
+    evaluation: Mapped[str] = mapped_column(String(40), primary_key=True)
+    epoch: Mapped[int] = mapped_column(Integer, primary_key=True)
+    worker: Mapped[str] = mapped_column(String(200))
+    lease_until: Mapped[float] = mapped_column(Float(53))
+
+
+class ChunkRow(Base):
+    """A chunk that some claim holds (no payload yet) or has computed. Chunk 0 is the intact network."""
+
+    __tablename__ = "chunks"
+
+    evaluation: Mapped[str] = mapped_column(String(40), primary_key=True)
+    index: Mapped[int] = mapped_column("idx", Integer, primary_key=True)
+    epoch: Mapped[int] = mapped_column(Integer)
+    payload: Mapped[str | None] = mapped_column(Text)
+    crashes: Mapped[int] = mapped_column(Integer, default=0)
+    losses: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class IdempotencyRow(Base):
+    """The evaluation that a caller's Idempotency-Key made, and the fingerprint of the request that made it."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    request: Mapped[str] = mapped_column(String(71))
+    evaluation: Mapped[str] = mapped_column(String(40))
+    created_at: Mapped[float] = mapped_column(Float(53))

@@ -1,0 +1,54 @@
+"""Repeats hints that were lost: for what is queued, for what a dead worker left, for uploads nobody inspected."""
+
+import threading
+
+import structlog
+from kombu.exceptions import OperationalError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from service import broker
+from service.settings import Settings
+from service.store import artifacts, evaluations
+from service.store.session import transaction
+
+PATIENCE = 30.0  # seconds before a hint that nobody acted on is repeated
+BATCH = 100  # evaluations hinted at in one sweep
+BACKLOG = 1_000  # hints unread in a queue, beyond which repeating them only feeds the pile
+REFUSALS_KEPT = 3_600.0  # seconds that the answer to a refused upload can still be asked for
+
+log = structlog.get_logger()
+
+
+def run_once(engine: Engine, patience: float = PATIENCE) -> int:
+    """One sweep: hint again at all that waits for a worker. Returns how many hints were sent."""
+    hints = 0
+    if _room(broker.EVALUATIONS):
+        with transaction(engine) as db:
+            wanted = evaluations.neglected(db, patience, BATCH)
+        hints += sum(broker.hint_evaluation(evaluation) for evaluation, missing in wanted for _ in range(missing))
+    if _room(broker.INSPECTIONS):
+        with transaction(engine) as db:
+            uninspected = artifacts.uninspected(db, patience, BATCH)
+        hints += sum(broker.hint_inspection(kind, digest) for kind, digest in uninspected)
+    with transaction(engine) as db:
+        artifacts.forget_refused(db, REFUSALS_KEPT)
+    return hints
+
+
+def _room(queue: str) -> bool:
+    """Is the broker there, and its queue short enough to take more?"""
+    try:
+        return broker.waiting(queue) < BACKLOG
+    except (OperationalError, OSError) as error:
+        log.warning("sweep.no_broker", queue=queue, error=str(error))
+        return False
+
+
+def run(engine: Engine, settings: Settings, stop: threading.Event) -> None:
+    """Sweep until told to stop. A database that is away for a while ends nothing."""
+    while not stop.wait(settings.sweep_seconds):
+        try:
+            run_once(engine, min(PATIENCE, settings.lease_seconds))
+        except SQLAlchemyError as error:
+            log.warning("sweep.failed", error=str(error))

