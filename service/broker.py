@@ -36,6 +36,11 @@ def options() -> dict[str, Any]:
             "socket_timeout": 10,
             "socket_connect_timeout": CONNECT_SECONDS,
             "health_check_interval": 10,
+            # kombu's own patience, 6 s of sleeping between tries, would be the caller's.
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0.1,
+            "interval_max": 0.1,
         },
         "accept_content": ["json"],
         "task_serializer": "json",

@@ -196,7 +196,7 @@ def invalid(errors: Sequence[Mapping[str, Any]], place: str = "") -> Invalid:
     found = [
         {
             "pointer": "/" + "/".join(str(step) for step in ([place] if place else []) + list(error["loc"])),
-            "detail": str(error["msg"]),
+            "detail": str(error["msg"]).removeprefix("Value error, "),
         }
         for error in errors
     ]

@@ -4,6 +4,7 @@ import json
 from typing import Any, Literal
 
 from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service import schemas
@@ -21,10 +22,14 @@ def receive(db: Session, kind: Kind, digest: str, size: int) -> bool:
     Storing them inside is what keeps row and bytes together: whoever removes or adds the same artifact at the same
     moment waits at the row.
     """
-    if find(db, kind, digest) is not None:
-        return False
-    row = {"kind": kind, "digest": digest, "size": size, "state": "received", "attempts": 0}
-    db.execute(insert(ArtifactRow).values(**row, created_at=clock(), hinted_at=clock()))
+    fresh = {"state": "received", "problem": None, "attempts": 0, "created_at": clock(), "hinted_at": clock()}
+    try:
+        with db.begin_nested():
+            db.execute(insert(ArtifactRow).values(kind=kind, digest=digest, size=size, **fresh))
+    except IntegrityError:
+        is_refused = (ArtifactRow.kind == kind, ArtifactRow.digest == digest, ArtifactRow.state == "refused")
+        again = update(ArtifactRow).where(*is_refused).values(**fresh).returning(ArtifactRow.digest)
+        return db.execute(again).scalar() is not None  # its bytes were deleted when it was refused
     return True
 
 

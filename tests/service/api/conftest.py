@@ -1,0 +1,75 @@
+"""The real application in process, on SQLite, without workers: tests play the worker by writing the rows it would."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from service import broker, schemas
+from service.api.deps import Backends
+from service.app import create_app
+from service.settings import Settings
+from service.store import artifacts, evaluations
+from service.store.session import transaction
+from tests.service import answers
+
+MODEL_FOUND: dict[str, Any] = {
+    "inputs": [{"name": "x", "dtype": "float32", "shape": ["batch", 4]}],
+    "output": {"name": "logits", "classes": 3},
+    "sites": [{"site": "fc1", "op": "Gemm", "units": 8, "convolutional": False}],
+}
+DATASET_FOUND: dict[str, Any] = {
+    "examples": 10,
+    "inputs": [{"name": "x", "dtype": "float32", "shape": [10, 4]}],
+    "labels": {"min": 0, "max": 2, "distinct": 3, "most_frequent": 4},
+}
+
+
+@dataclass(frozen=True)
+class Api:
+    """The application's client, and what a worker would do."""
+
+    client: TestClient
+    settings: Settings
+
+    @property
+    def engine(self) -> Engine:
+        backends: Backends = self.client.app.state.backends  # type: ignore[attr-defined]
+        return backends.engine
+
+    def inspect(self, model: dict[str, Any] = MODEL_FOUND, dataset: dict[str, Any] = DATASET_FOUND) -> None:
+        """Accept all uploads that nobody has inspected."""
+        with transaction(self.engine) as db:
+            for kind, digest in artifacts.uninspected(db, -1, 100):
+                artifacts.accept(db, kind, digest, model if kind == "model" else dataset)
+
+    def uploaded(self) -> dict[str, str]:
+        """Digests of an inspected model and dataset, as a request names them."""
+        asked = {
+            kind: self.client.post(f"/v1/{kind}s", content=kind.encode()).json()["id"] for kind in artifacts.KINDS
+        }
+        self.inspect()
+        return asked
+
+    def finish(self, evaluation: str) -> schemas.Result:
+        """Succeed with some result."""
+        result = answers.result()
+        result.cost.seconds = None  # never stored: a rerun changes it
+        with transaction(self.engine) as db:
+            claim = evaluations.claim(db, evaluation, "worker", 30)
+            assert claim is not None
+            evaluations.finish(db, claim, schemas.canonical(result.model_dump(mode="json")))
+        return result
+
+
+@pytest.fixture
+def api(tmp_path: Path, valkey: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    monkeypatch.setenv("LESION_BROKER_URL", valkey)
+    broker.celery.conf.broker_url = valkey
+    settings = Settings(data=tmp_path, inspect_wait=0, max_model_bytes=1000, max_dataset_bytes=1000)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield Api(client, settings)

@@ -1,0 +1,64 @@
+"""Blobs on disk and on S3 behave alike: whole or not at all, gone when deleted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from service.store.blobs import Blobs, open_blobs
+
+DIGEST = "sha256:" + "c" * 64
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket on a real S3 server, run from a wheel."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    access = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
+    for name, value in access.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
+    client.create_bucket(Bucket="lesion")
+    client.close()
+    yield "s3://lesion/some/prefix"
+    server.stop()
+
+
+@pytest.fixture(params=["file", "s3"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    url = f"file://{tmp_path}/blobs" if request.param == "file" else request.getfixturevalue("s3")
+    return open_blobs(url)
+
+
+def test_a_blob_comes_back_as_it_was(blobs: Blobs, tmp_path: Path) -> None:
+    """Bytes of more than one part survive; the staging file is taken over; kinds are kept apart."""
+    content = bytes(range(256)) * 70_000  # 18 MB: three parts
+    staged = tmp_path / "staged"
+    staged.write_bytes(content)
+    blobs.put("model", DIGEST, staged)
+    assert not staged.exists()
+    assert blobs.fetch("model", DIGEST, tmp_path).read_bytes() == content
+    with pytest.raises(FileNotFoundError):
+        blobs.fetch("dataset", DIGEST, tmp_path)
+
+
+def test_a_deleted_blob_is_gone(blobs: Blobs, tmp_path: Path) -> None:
+    """Deleting works, and works again when there is nothing left to delete."""
+    staged = tmp_path / "staged"
+    staged.write_bytes(b"x")
+    blobs.put("dataset", DIGEST, staged)
+    blobs.delete("dataset", DIGEST)
+    blobs.delete("dataset", DIGEST)
+    with pytest.raises(FileNotFoundError):
+        blobs.fetch("dataset", DIGEST, tmp_path)
+
+
+def test_reachable_asks_the_store(blobs: Blobs) -> None:
+    """The health check passes where the store answers."""
+    blobs.reachable()
