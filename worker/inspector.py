@@ -1,0 +1,74 @@
+"""Looks at one upload in a child process and writes down what it is, or why it is refused."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import Engine
+
+from service import problems
+from service.settings import Settings
+from service.store import artifacts
+from service.store.artifacts import Kind
+from service.store.blobs import Blobs
+from service.store.session import transaction
+from worker import scratch
+from worker.formats.refusals import Refused
+from worker.sandbox.parent import Child, Crashed, TimedOut
+
+INSPECT_SECONDS = 120.0  # a file that takes longer is refused
+
+log = structlog.get_logger()
+
+
+def inspect(settings: Settings, engine: Engine, blobs: Blobs, kind: Kind, digest: str) -> None:
+    """Inspect an artifact that is `received`: it becomes `ready` or `refused`. Does nothing for any other.
+
+    A crash of the child is tried again; a file that crashes it every time is refused.
+    """
+    while True:
+        with transaction(engine) as db:
+            attempt = artifacts.begin_inspection(db, kind, digest)
+        if attempt is None:
+            return
+        try:
+            found = _look(settings, blobs, kind, digest)
+        except (Crashed, TimedOut, Refused) as error:
+            problem = as_problem(error)
+            if isinstance(error, Crashed) and attempt < artifacts.INSPECTIONS:
+                log.warning("inspection.crashed", kind=kind, digest=digest, attempt=attempt, how=str(error))
+                continue
+            return _refuse(engine, blobs, kind, digest, problem)
+        with transaction(engine) as db:
+            artifacts.accept(db, kind, digest, found)
+        return
+
+
+def _look(settings: Settings, blobs: Blobs, kind: Kind, digest: str) -> dict[str, Any]:
+    with (
+        scratch.folder(settings.scratch) as folder,
+        Child(memory_bytes=settings.child_memory_bytes, seconds=INSPECT_SECONDS, threads=1) as child,
+    ):
+        file = blobs.fetch(kind, digest, folder)
+        if kind == "model":
+            return child.inspect_model(file)
+        found, _labels = child.read_dataset(file, inputs_out=Path(os.devnull))
+        return found
+
+
+def _refuse(engine: Engine, blobs: Blobs, kind: Kind, digest: str, problem: problems.Problem) -> None:
+    with transaction(engine) as db:
+        artifacts.refuse(db, kind, digest, problem.body())
+        blobs.delete(kind, digest)
+
+
+def as_problem(error: Crashed | TimedOut | Refused) -> problems.Problem:
+    """What a child said, or how it died, as a problem that callers understand."""
+    match error:
+        case Refused():
+            return problems.BY_TYPE[error.kind](error.detail)
+        case TimedOut():
+            return problems.DeadlineExceeded(f"The file or the model took too long: {error}.")
+        case _:
+            return problems.ModelCrashed(f"The process that read or ran it died: {error}.")

@@ -1,0 +1,106 @@
+"""The Celery tasks: a hint comes in, the row is claimed, the work is done. What Celery itself loses does not matter."""
+
+import mmap
+import os
+import socket
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import structlog
+from celery import signals
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from service import broker
+from service.settings import Settings
+from service.store import evaluations
+from service.store.artifacts import Kind
+from service.store.blobs import Blobs, open_blobs
+from service.store.session import connect, transaction
+from worker import inspector, runner, scratch
+from worker.sandbox import walls
+
+app = broker.celery  # where `celery -A worker.tasks` looks for it
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What one pool process works with."""
+
+    settings: Settings
+    engine: Engine
+    blobs: Blobs
+    name: str
+
+
+@cache
+def workplace() -> Workplace:
+    """This pool process's workplace, made at its first task: connections must not be shared across a fork."""
+    settings = Settings()
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    return Workplace(settings, connect(settings.database), open_blobs(settings.blobs), name)
+
+
+class Stopping:
+    """A flag that the main process raises and its pool process sees: memory that a fork shares."""
+
+    def __init__(self) -> None:
+        self._byte = mmap.mmap(-1, 1)
+
+    def __bool__(self) -> bool:
+        return self._byte[0] != 0
+
+    def set(self) -> None:
+        """Ask for the work under way to be left at the next chunk."""
+        self._byte[0] = 1
+
+
+@cache
+def stopping() -> Stopping:
+    """The flag of this worker; made in the main process, before it forks."""
+    return Stopping()
+
+
+@signals.worker_init.connect
+def _prepare(**_: Any) -> None:
+    stopping()
+    swept = scratch.sweep(Settings().scratch)
+    log.info("worker.ready", swept=swept)
+
+
+@signals.worker_process_init.connect
+def _follow_parent(**_: Any) -> None:
+    """A pool process, and so its child, must not outlive a worker that was killed."""
+    walls.die_with_parent()
+
+
+@signals.worker_shutting_down.connect
+def _leave_at_next_chunk(**_: Any) -> None:
+    stopping().set()
+
+
+@app.task(name=broker.EVALUATE)
+def evaluate(evaluation: str) -> None:
+    """Work on an evaluation, if it still wants workers."""
+    place = workplace()
+    if stopping():
+        return
+    try:
+        with transaction(place.engine) as db:
+            claim = evaluations.claim(db, evaluation, place.name, place.settings.lease_seconds)
+        if claim is not None:
+            runner.run(place.settings, place.engine, place.blobs, claim, stopping())
+    except SQLAlchemyError as error:  # the lease runs out, and the sweeper asks somebody else
+        log.warning("evaluation.left", evaluation=evaluation, error=str(error))
+
+
+@app.task(name=broker.INSPECT)
+def inspect(kind: Kind, digest: str) -> None:
+    """Inspect an upload, if nobody has yet."""
+    place = workplace()
+    try:
+        inspector.inspect(place.settings, place.engine, place.blobs, kind, digest)
+    except SQLAlchemyError as error:
+        log.warning("inspection.left", kind=kind, digest=digest, error=str(error))
