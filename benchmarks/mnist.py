@@ -5,7 +5,6 @@ the score at ±0.01, 95 %, and prints what it took. `--runs` repeats it, each ti
 """
 
 import argparse
-import os
 import signal
 import socket
 import statistics
@@ -27,7 +26,7 @@ def serve(data: str) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     command = [str(Path(sys.executable).with_name("lesion")), "serve", "--data", data, "--port", port]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     base_url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 60

@@ -30,7 +30,8 @@ def fetch(folder: Path) -> Path:
     for file in where.glob("*.whl"):
         zipfile.ZipFile(file).extractall(where)
     for file in where.glob("*.tar.gz"):
-        tarfile.open(file).extractall(where, filter="data")
+        with tarfile.open(file) as archive:
+            archive.extractall(where, filter="data")
     return where
 
 
@@ -43,7 +44,7 @@ def load(where: Path) -> torch.nn.Module:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     model: torch.nn.Module = module.MNISTNet(28)
-    weights = torch.load(path.parent / "weights/mnist.pth", map_location="cpu", weights_only=True)  # noqa: TID251
+    weights = torch.load(path.parent / "weights/mnist.pth", map_location="cpu", weights_only=True)
     model.load_state_dict(weights)
     return model.eval()
 

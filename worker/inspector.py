@@ -52,7 +52,7 @@ def _look(settings: Settings, blobs: Blobs, kind: Kind, digest: str) -> dict[str
     ):
         file = blobs.fetch(kind, digest, folder)
         if kind == "model":
-            return child.inspect_model(file)
+            return child.open_model(file)
         found, _labels = child.read_dataset(file, inputs_out=Path(os.devnull))
         return found
 

@@ -158,7 +158,7 @@ class Run:
         """Start the child that holds the model. What it finds must fit the dataset and the config."""
         file = self.blobs.fetch("model", self.claim.model, self.folder)
         self._child = self._new_child()
-        found = self._child.inspect_model(file)
+        found = self._child.open_model(file)
         pairing.check(found, dataset.found, self.config)
         sites = pairing.scoped(found["sites"], self.config)
         if course is None:
@@ -173,9 +173,8 @@ class Run:
         clamp: Clamp = "mean" if course.means is not None else "zero"  # before the means are known, only to find them
         self._masks_means = clamp == "mean"
         self._child.load(
-            self.blobs.fetch("model", self.claim.model, self.folder),
-            inputs_path=dataset.inputs,
-            inputs_shape=tuple(dataset.found["inputs"][0]["shape"]),
+            dataset.inputs,
+            tuple(dataset.found["inputs"][0]["shape"]),
             sites=[site["site"] for site in course.subject.sites],
             clamp=clamp,
             means=course.means,

@@ -19,7 +19,6 @@ from worker.sandbox import frames, walls
 from worker.sandbox.frames import Array, BrokenFrameError
 
 REQUEST_LIMIT = 2 * 1024**3  # bytes of arrays in one request, which our own parent makes
-LEAST_SITES = 1
 
 Answer = tuple[dict[str, Any], Sequence[Array]]
 
@@ -31,24 +30,16 @@ class Answers:
         self._network: Any = None
         self._inputs: Any = None
 
-    def inspect_model(self, _asked: dict[str, Any], _arrays: list[Array], files: list[int]) -> Answer:
+    def open_model(self, asked: dict[str, Any], _arrays: list[Array], files: list[int]) -> Answer:
         """Read a model and run it once, on zeros, so that what the runtime refuses is known before anyone waits."""
-        network, read = _open_model(files[0], threads=1, device="cpu")
-        shape = [size if isinstance(size, int) else 1 for size in read.found["inputs"][0]["shape"][1:]]
-        network.mask([site.name for site in network.sites], "zero")
-        masks = [np.ones((1, site.units), np.bool_) for site in network.sites]
-        once = np.zeros(1, np.int64)
-        outputs = network.outputs(np.zeros((1, *shape), np.float32), once, once, masks)
-        if outputs.shape != (1, read.found["output"]["classes"]):
-            raise Refused(
-                "model-unsupported", f"The model gives {list(outputs.shape)} for one example, not [1, classes]."
-            )
+        self._network, found = _open_model(files[0], asked["threads"], asked["device"])
+        _try(self._network, found)
         sites = [
             {"site": site.name, "op": site.op, "units": site.units, "convolutional": site.convolutional}
-            for site in network.sites
+            for site in self._network.sites
         ]
-        versions = {name: metadata.version(name) for name in ("numpy", "onnx", "onnxruntime")}
-        return {**read.found, "sites": sites, "warnings": [], "versions": versions}, []
+        versions = {name: metadata.version(name) for name in ("numpy", "onnx", _runtime())}
+        return {**found, "sites": sites, "warnings": [], "versions": versions}, []
 
     def read_dataset(self, _asked: dict[str, Any], _arrays: list[Array], files: list[int]) -> Answer:
         """Unpack a dataset's inputs to the second file."""
@@ -59,17 +50,11 @@ class Answers:
         return found, [labels]
 
     def load(self, asked: dict[str, Any], arrays: list[Array], files: list[int]) -> Answer:
-        """Load a network and put its masks in; map the inputs, which are never read into memory whole."""
-        if self._network is None:
-            self._network, _ = _open_model(files[0], asked["threads"], asked["device"])
-            shape = tuple(asked["shape"])
-            with os.fdopen(files[1], "rb") as file:
-                self._inputs = np.memmap(file, np.dtype("<f4"), "r", shape=shape)
-        else:
-            for file_number in files:
-                os.close(file_number)
+        """Put masks in, and map the inputs, which are never read into memory whole."""
+        with os.fdopen(files[0], "rb") as file:
+            self._inputs = np.memmap(file, np.dtype("<f4"), "r", shape=tuple(asked["shape"]))
         self._network.mask(asked["sites"], asked["clamp"], arrays or None)
-        return {"classes": self._network.classes, "batch": self._network.batch}, []
+        return {}, []
 
     def intact(self, asked: dict[str, Any], _arrays: list[Array], _files: list[int]) -> Answer:
         """Outputs of the intact network for a run of examples."""
@@ -89,21 +74,49 @@ class Answers:
         return {}, [self._network.outputs(self._inputs, examples, lesions, masks)]
 
 
-def _open_model(file: int, threads: int, device: str) -> tuple[Any, Any]:
-    # Imported here: the child that reads a dataset needs none of it, and starts in a quarter of the time.
+def _open_model(file: int, threads: int, device: Any) -> tuple[Any, dict[str, Any]]:
+    # Imported here: the child that reads a dataset needs none of it, and starts in a fifth of the time.
     from worker.ablation.network import Network
     from worker.formats.models import read_onnx
 
     with os.fdopen(file, "rb") as opened:
         read = read_onnx(opened.read())
-    network = Network(read.data, read.output, threads, device)  # type: ignore[arg-type]
-    if len(network.sites) < LEAST_SITES:
+    network = Network(read.data, read.output, threads, device)
+    if not network.sites:
         raise Refused(
             "model-unsupported",
             "The model has no unit that could be ablated: no layer with constant weights before its classifier. Linear "
             "models and trees cannot be scored.",
         )
-    return network, read
+    return network, read.found
+
+
+def _try(network: Any, found: dict[str, Any]) -> None:
+    """Run one example of zeros through all masks."""
+    shape = [size if isinstance(size, int) else 1 for size in found["inputs"][0]["shape"][1:]]
+    network.mask([site.name for site in network.sites], "zero")
+    masks = [np.ones((1, site.units), np.bool_) for site in network.sites]
+    once = np.zeros(1, np.int64)
+    outputs = network.outputs(np.zeros((1, *shape), np.float32), once, once, masks)
+    classes = found["output"]["classes"]
+    if outputs.shape != (1, classes):
+        raise Refused(
+            "model-unsupported", f"For one example the model gives {list(outputs.shape)}, not [1, {classes}]."
+        )
+
+
+def _runtime() -> str:
+    """The distribution that brought onnxruntime: one for CPUs alone, another for CUDA."""
+    [found] = {name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)}
+    return found
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _answer(question: Callable[..., Answer], asked: dict[str, Any], arrays: list[Array], files: list[int]) -> Answer:

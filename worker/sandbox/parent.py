@@ -103,9 +103,11 @@ class Child:
         self._socket.close()
         self._said.close()
 
-    def inspect_model(self, path: Path) -> dict[str, Any]:
-        """What was found in a model, which was run once on one example to see that it runs."""
-        found, _ = self._ask({"do": "inspect_model"}, files=[path])
+    def open_model(self, path: Path) -> dict[str, Any]:
+        """Read a model and run it once, on zeros; what was found in it. The child keeps it for `load`."""
+        asked = {"do": "open_model", "threads": self._threads, "device": self._device}
+        found, _ = self._ask(asked, files=[path])
+        self._classes = int(found["output"]["classes"])
         return found
 
     def read_dataset(self, path: Path, inputs_out: Path) -> tuple[dict[str, Any], Ints]:
@@ -120,29 +122,18 @@ class Child:
 
     def load(
         self,
-        model_path: Path,
-        *,
         inputs_path: Path,
         inputs_shape: tuple[int, ...],
         sites: Sequence[str],
         clamp: Literal["zero", "mean"],
         means: Sequence[Floats] | None = None,
-    ) -> dict[str, Any]:
-        """Load a network with masks at the named sites, over inputs float32[inputs_shape] in a raw file.
+    ) -> None:
+        """Put masks at the named sites of the open model, over inputs float32[inputs_shape] in a raw file.
 
-        Returns its "classes" and "batch". means: float32[units] a site, for the clamp `mean`.
+        means: float32[units] a site, for the clamp `mean`. May be called again, with other masks.
         """
-        asked = {
-            "do": "load",
-            "shape": inputs_shape,
-            "sites": list(sites),
-            "clamp": clamp,
-            "threads": self._threads,
-            "device": self._device,
-        }
-        found, _ = self._ask(asked, means or [], files=[model_path, inputs_path])
-        self._classes = int(found["classes"])
-        return found
+        asked = {"do": "load", "shape": inputs_shape, "sites": list(sites), "clamp": clamp}
+        self._ask(asked, means or [], files=[inputs_path])
 
     def intact(self, start: int, stop: int) -> Floats:
         """The intact network's outputs for the examples from start to stop: float32[stop - start, classes]."""
@@ -164,7 +155,7 @@ class Child:
         return self._outputs(asked, [examples, lesions, *packed], len(examples))
 
     def _outputs(self, asked: dict[str, Any], arrays: Sequence[Array], trials: int) -> Floats:
-        assert self._classes is not None, "load comes first"
+        assert self._classes is not None, "open_model comes first"
         _, answer = self._ask(asked, arrays, limit=4 * trials * self._classes)
         self._expect(answer, [("<f4", (trials, self._classes))])
         return answer[0]

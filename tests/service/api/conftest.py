@@ -49,7 +49,7 @@ class Api:
 
     def uploaded(self) -> dict[str, str]:
         """Digests of an inspected model and dataset, as a request names them."""
-        asked = {
+        asked: dict[str, str] = {
             kind: self.client.post(f"/v1/{kind}s", content=kind.encode()).json()["id"] for kind in artifacts.KINDS
         }
         self.inspect()

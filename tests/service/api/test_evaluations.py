@@ -1,4 +1,4 @@
-"""What callers see of evaluations: status codes, headers, bodies, and what a refused request leaves behind (nothing)."""
+"""What callers see of evaluations: status codes, headers, bodies, and that a refused request leaves nothing."""
 
 import base64
 import hashlib
@@ -127,7 +127,9 @@ def test_other_bodies_are_refused_with_advice(api: Api) -> None:
     assert problem(api.client.post(URL, content=cut, headers=headers), 400, "bad-request")
     headers = {"content-type": "multipart/form-data"}
     assert problem(api.client.post(URL, content=cut, headers=headers), 400, "bad-request")
-    assert problem(api.client.post(URL, content=b"{", headers={"content-type": "application/json"}), 422, "validation-error")
+    assert problem(
+        api.client.post(URL, content=b"{", headers={"content-type": "application/json"}), 422, "validation-error"
+    )
     assert staged(api) == []
     assert api.client.get("/v1/models").json()["data"] == []
 

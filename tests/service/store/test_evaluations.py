@@ -25,8 +25,8 @@ def evaluation(engine: Engine) -> str:
 
 def new(engine: Engine, fingerprint: str = "f", workers: int = 1, key: str | None = None) -> str:
     with transaction(engine) as db:
-        for kind, digest in (("model", MODEL), ("dataset", DATASET)):
-            artifacts.receive(db, kind, digest, 1)
+        artifacts.receive(db, "model", MODEL, 1)
+        artifacts.receive(db, "dataset", DATASET, 1)
         row, _ = evaluations.create(db, asked(fingerprint, workers), key)
     return row.id
 

@@ -1,0 +1,225 @@
+"""The command line: `lesion serve`, `score`, `demo`, and the parts one by one for containers.
+
+Exit codes: 0 done, 1 cannot start, 2 wrong usage, 3 no score (not judged), 130 interrupted. Each command imports what
+it runs: all together take two seconds, which `lesion --help` and each process of the stack would pay at its start.
+"""
+
+import io
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from service import __version__, examples, terminal
+from service.schemas import Config
+from service.settings import Settings
+
+CANNOT_START, USAGE = 1, 2
+DRAIN_SECONDS = 3  # for requests under way when the API is told to stop
+
+app = typer.Typer(
+    help="Score how robust a trained neural network is to losing its own units.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback with every local variable helps nobody who only uses this
+)
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", exists=True, dir_okay=False, help="An .onnx file.")]
+Dataset = Annotated[Path, typer.Argument(metavar="DATASET", exists=True, dir_okay=False, help="An .npz with x and y.")]
+Folder = Annotated[Path | None, typer.Option("--data", file_okay=False, help="Folder to keep everything in.")]
+
+
+def main() -> None:
+    """Entry point of the `lesion` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode shows a question mark, not a traceback
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lesion {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+]
+
+
+@app.callback()
+def _lesion(version: Version = False) -> None:
+    """What comes before a command."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any. [default: 8000]")] = None,
+    data: Folder = None,
+) -> None:
+    """Run everything on this machine: API, workers, broker and database. Ctrl-C stops it."""
+    from service import local
+
+    settings = _settings(host=host, port=port, data=data)
+    try:
+        with local.embedded(settings) as base_url:
+            typer.echo(_banner(base_url, settings.data.absolute()))
+            while True:
+                signal.pause()
+    except local.CannotStartError as error:
+        _fail(str(error), CANNOT_START)
+    except (KeyboardInterrupt, SystemExit):
+        typer.echo("Stopped.")  # as asked, which is no failure
+
+
+@app.command()
+def score(
+    model: Model,
+    dataset: Dataset,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the evaluation as JSON and nothing else.")] = False,
+    precision: Annotated[float | None, typer.Option(help="Half the width of the score's interval. [0.01]")] = None,
+    scope: Annotated[Literal["network", "layer", "paper"] | None, typer.Option(help="What is ablated at once.")] = None,
+    site: Annotated[str | None, typer.Option(help="With scope layer: the one site to ablate.")] = None,
+    estimator: Annotated[Literal["adaptive", "grid"] | None, typer.Option(help="How trials are drawn.")] = None,
+    orderings: Annotated[int | None, typer.Option(help="With estimator grid. [10]")] = None,
+    fractions: Annotated[int | None, typer.Option(help="With estimator grid: points on [0, 1]. [21]")] = None,
+    clamp: Annotated[Literal["zero", "mean"] | None, typer.Option(help="What ablated units are set to.")] = None,
+    confidence: Annotated[float | None, typer.Option(help="Of every interval. [0.95]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random draw. [0]")] = None,
+    split: Annotated[str | None, typer.Option(help="What the dataset is, such as train or test.")] = None,
+    server: Annotated[str | None, typer.Option(help="Address of a running service, instead of our own.")] = None,
+    data: Folder = None,
+) -> None:
+    """Score MODEL on DATASET. Exits with 0, or with 3 if there is no score."""
+    from service import score_command
+
+    config = _config(
+        precision=precision,
+        scope=scope,
+        site=site,
+        estimator=estimator,
+        orderings=orderings,
+        fractions=fractions,
+        clamp=clamp,
+        confidence=confidence,
+        seed=seed,
+        split=split,
+    )
+    if server is not None and data is not None:
+        _fail("--data belongs to a service of our own; leave it out, or --server.", USAGE)
+    raise typer.Exit(score_command.run(score_command.Order(model, dataset, config, server, data, as_json)))
+
+
+@app.command()
+def demo() -> None:
+    """Score two shipped networks, one that learned and one that memorised, and compare them."""
+    from service.demo import run
+
+    raise typer.Exit(run())
+
+
+@app.command()
+def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] = None) -> None:
+    """Run the API alone, as containers do. Settings come from LESION_*."""
+    import uvicorn
+
+    from service.app import create_app
+
+    settings = _settings()
+    if listening is None:
+        _check_host(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            log_level="info" if listening is None else "warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+    )
+    server.run(None if listening is None else [socket.socket(fileno=listening)])
+
+
+@app.command()
+def worker(inspect: Annotated[bool, typer.Option(help="Inspect uploads instead of evaluating.")] = False) -> None:
+    """Run one worker alone, as containers do. Settings come from LESION_*."""
+    from service import local, processes
+    from service.broker import EVALUATIONS, INSPECTIONS
+
+    settings = _settings()
+    if not settings.broker_url:
+        _fail("A worker of its own needs the broker that the API uses: set LESION_BROKER_URL.", CANNOT_START)
+    processes.become(local.worker(settings, INSPECTIONS if inspect else EVALUATIONS))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables up to date, and exit."""
+    from service.store import session
+
+    engine = session.connect(_settings().database)
+    session.migrate(engine)
+    engine.dispose()
+    typer.echo("The database is up to date.")
+
+
+def _check_host(settings: Settings) -> None:
+    from service import local
+
+    try:
+        local.check_host(settings)
+    except local.CannotStartError as error:
+        _fail(str(error), CANNOT_START)
+
+
+def _settings(**given: Any) -> Settings:
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        names = {name: f"--{name}" for name in given if given[name] is not None}
+        _fail(_explained(error, lambda field: names.get(field, f"LESION_{field.upper()}")), USAGE)
+
+
+def _config(**given: Any) -> Config:
+    try:
+        return Config(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        _fail(_explained(error, lambda field: f"--{field}"), USAGE)
+
+
+def _explained(error: ValidationError, name: Any) -> str:
+    """A line for each thing that is wrong, with the option that brought it."""
+    lines = []
+    for fault in error.errors():
+        message = fault["msg"].removeprefix("Value error, ")
+        lines.append(f"{name(str(fault['loc'][0]))}: {message}" if fault["loc"] else message)
+    return "\n".join(lines)
+
+
+def _banner(base_url: str, data: Path) -> str:
+    model, dataset = examples.paths("learned")
+    return f"""Lesion {__version__} listens at {base_url}
+
+  docs   {base_url}/docs
+  data   {data}
+  logs   {data / "logs"}
+  try    curl -F model=@{model} -F dataset=@{dataset} '{base_url}/v1/evaluations?wait=60'
+
+Ctrl-C stops it."""
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    terminal.console(stderr=True).print(terminal.visible(message), style="bold red", soft_wrap=True)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""`lesion score`: one evaluation, on a stack of its own or on a server, followed live and printed."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rich.console import Console
+
+from service import terminal
+from service.client import Client, ClientError
+from service.local import CannotStartError, embedded, private
+from service.schemas import Config, Evaluation
+
+DONE, NOT_JUDGED, INTERRUPTED = 0, 3, 130
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to score, how, and where: on `server`, else on a stack of our own over `data` (None: a folder for now)."""
+
+    model: Path
+    dataset: Path
+    config: Config
+    server: str | None = None
+    data: Path | None = None
+    as_json: bool = False
+
+
+def run(order: Order) -> int:
+    """Score, print, and return the exit code: 0, or 3 if there is no score, or 130 after Ctrl-C."""
+    errors = terminal.console(stderr=True)
+    try:
+        with _service(order, errors) as base_url, Client(base_url) as client:
+            answer = _followed(client, order, errors)
+    except (ClientError, CannotStartError) as error:
+        errors.print(terminal.visible(str(error)), style="bold red", soft_wrap=True)
+        return NOT_JUDGED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    if order.as_json:
+        # To stdout as it is: a console would wrap it.
+        print(json.dumps(answer.model_dump(mode="json"), indent=2, ensure_ascii=False))  # noqa: T201
+    else:
+        _print(order, answer, errors)
+    return DONE if answer.result is not None and answer.result.score is not None else NOT_JUDGED
+
+
+@contextmanager
+def _service(order: Order, errors: Console) -> Iterator[str]:
+    if order.server is not None:
+        yield order.server
+        return
+    with ExitStack() as stack:
+        data = order.data or Path(stack.enter_context(TemporaryDirectory(prefix="lesion-")))
+        with errors.status("starting"):
+            base_url = stack.enter_context(embedded(private(data)))
+        yield base_url
+
+
+def _followed(client: Client, order: Order, errors: Console) -> Evaluation:
+    """Evaluate, showing progress on stderr if that is a terminal. Ctrl-C cancels the evaluation."""
+    with terminal.live(errors) as show:
+        evaluation = client.evaluate(order.model, order.dataset, order.config)
+        try:
+            return evaluation.wait(lambda seen: show(order.model.name, seen))
+        except (KeyboardInterrupt, SystemExit):
+            with suppress(ClientError):  # it may have ended at this very moment
+                evaluation.cancel()
+            raise
+
+
+def _print(order: Order, answer: Evaluation, errors: Console) -> None:
+    if answer.result is None:
+        errors.print(terminal.failure(answer))
+        return
+    out = terminal.console()
+    out.print(terminal.summary(answer, answer.result))
+    terminal.curves(out, {order.model.name: answer.result})

@@ -1,0 +1,25 @@
+"""What a score is: tally -> curve -> auc -> score, each with its interval. Pure arithmetic, no network, no store."""
+
+from service.scoring.curve import Point
+from service.scoring.interval import LEAST_MARGIN, Estimate, Estimator, auc, enough, student, wilson
+from service.scoring.score import Group, Summary, live, refusal, summarise
+from service.scoring.tally import Payload, Tally, count
+
+__all__ = [
+    "LEAST_MARGIN",
+    "Estimate",
+    "Estimator",
+    "Group",
+    "Payload",
+    "Point",
+    "Summary",
+    "Tally",
+    "auc",
+    "count",
+    "enough",
+    "live",
+    "refusal",
+    "student",
+    "summarise",
+    "wilson",
+]

@@ -1,0 +1,88 @@
+"""From the tally to the curve A(f), and to the fraction at which half of it is lost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from service.scoring.interval import Estimate, Estimator, student, wilson
+from service.scoring.tally import Tally
+
+__all__ = ["Point", "Tally", "curve", "half_life"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A(fraction) with its interval, and the trials behind it."""
+
+    fraction: float
+    value: float
+    low: float
+    high: float
+    trials: int
+
+
+def curve(tally: Tally, *, estimator: Estimator, intact: tuple[int, int], confidence: float) -> list[Point]:
+    """A(f) of a tally, averaged over its groups, in order of the fraction.
+
+    `adaptive`: f = 0, known exactly from the intact pass (right answers, examples), then a point a stratum, at its
+    centre, with Wilson's interval. `grid`: its K fractions, averaged over the orderings that are measured whole,
+    with Student's interval over them. Strata or fractions without a trial are left out.
+    """
+    return _strata(tally, intact, confidence) if estimator == "adaptive" else _fractions(tally, intact, confidence)
+
+
+def half_life(points: Sequence[Point], *, intact: tuple[int, int], chance: float, reach: float) -> Estimate | None:
+    """The smallest fraction at which A(f) - chance is half of A(0) - chance, in [0, 1]; None if it never is.
+
+    value: where the decreasing fit of the points (isotonic regression; Barlow et al., 1972) crosses that level.
+    interval: it holds for every decreasing curve, cliffs and plateaus included. Coming from 0, a point that is
+    clearly above the level puts the crossing beyond the near end of its reach; coming from 1, one clearly below
+    puts it before the far end. Each side stops at the first point that isn't clear, and tests in a fixed order
+    need no correction for their number (Maurer, Hothorn and Lehmacher, 1995). Interpolating between the points'
+    limits would be a third narrower, and was wrong in four runs of five on a staircase of two units.
+    reach: a point is the average over the fractions this far to either side of it (half a stratum; `grid`: 0).
+    """
+    first = intact[0] / intact[1]
+    level = chance + (first - chance) / 2
+    at = np.array([point.fraction for point in points])
+    weights = np.array([point.trials for point in points], np.float64)
+    fit = isotonic_regression([point.value for point in points], weights=weights, increasing=False).x
+    below = np.flatnonzero(fit <= level)
+    if len(below) == 0 or below[0] == 0:
+        return None
+    end = int(below[0])
+    value = float(np.interp(level, [fit[end], fit[end - 1]], [at[end], at[end - 1]]))
+    above = takewhile(lambda point: point.low > level, points)
+    under = takewhile(lambda point: point.high < level, reversed(points))
+    low = max((point.fraction - reach for point in above), default=0.0)
+    high = min((point.fraction + reach for point in under), default=1.0)
+    return Estimate(value, max(min(low, value), 0.0), min(max(high, value), 1.0))
+
+
+def _strata(tally: Tally, intact: tuple[int, int], confidence: float) -> list[Point]:
+    right, examples = intact
+    points = [Point(0.0, right / examples, right / examples, right / examples, examples)]
+    strata = tally.trials.shape[1]
+    for stratum, (hits, trials) in enumerate(zip(tally.right.sum(axis=0), tally.trials.sum(axis=0), strict=True)):
+        if trials > 0:
+            share = wilson(int(hits), int(trials), confidence)
+            centre = (stratum + 0.5) / strata
+            points.append(Point(centre, share.value, share.low, share.high, int(trials)))
+    return points
+
+
+def _fractions(tally: Tally, intact: tuple[int, int], confidence: float) -> list[Point]:
+    whole = np.all(tally.trials >= intact[1], axis=(0, 2))
+    if not whole.any():
+        return []
+    trials = tally.trials[:, whole].sum(axis=(0, 1))
+    heights = (tally.right[:, whole] / tally.trials[:, whole]).mean(axis=0)
+    points = []
+    for step in range(heights.shape[1]):
+        fraction = step / (heights.shape[1] - 1)
+        mean = student(heights[:, step], confidence)
+        points.append(Point(fraction, mean.value, mean.low, mean.high, int(trials[step])))
+    return points

@@ -1,0 +1,268 @@
+"""The command line: usage, exit codes, what goes to stdout and what to stderr; one real run of each kind."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+from typer.testing import CliRunner, Result
+
+from service import __version__, problems, schemas
+from service.app import create_app
+from service.cli import app
+from service.settings import Settings
+from service.store import evaluations
+from service.store.session import connect, reading, transaction
+from tests.conftest import wait_until
+from tests.service import answers
+
+LESION = str(Path(sys.executable).with_name("lesion"))
+COMMANDS = ("serve", "score", "demo", "api", "worker", "migrate")
+
+
+def lesion(*arguments: str | Path) -> Result:
+    """Run the command in this process, without a terminal."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def lesion_apart(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run the command in a process of its own, for what must be alone on its stdout."""
+    return subprocess.run([LESION, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """A model and a dataset that nobody inspects here."""
+    model, dataset = tmp_path / "digits.onnx", tmp_path / "test.npz"
+    model.write_bytes(np.random.default_rng(0).bytes(1000))
+    dataset.write_bytes(np.random.default_rng(1).bytes(1000))
+    return model, dataset
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A service over a folder of its own, without a broker: hints get lost."""
+    monkeypatch.setenv("LESION_BROKER_URL", f"redis+socket://{tmp_path}/nobody.sock")
+    return Settings(data=tmp_path / "data", inspect_wait=0)
+
+
+@dataclass
+class Server:
+    """The real API behind a real socket, and the paths it was asked for."""
+
+    api: FastAPI
+    address: str
+    asked: list[str] = field(default_factory=list)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked.append(scope.get("path", ""))
+        await self.api(scope, receive, send)
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[Server]:
+    """The real API, in a thread."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    api = Server(create_app(settings), f"http://127.0.0.1:{listening.getsockname()[1]}")
+    running = uvicorn.Server(uvicorn.Config(api, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=running.run, args=([listening],))
+    thread.start()
+    wait_until(lambda: running.started, "the API has started")
+    yield api
+    running.should_exit = True
+    thread.join()
+
+
+Finish = Callable[[schemas.Result | problems.Problem], threading.Thread]
+
+
+@pytest.fixture
+def worker(settings: Settings) -> Finish:
+    """End the next evaluation that is queued with this result or problem, as a worker does."""
+
+    def run(outcome: schemas.Result | problems.Problem) -> None:
+        engine = connect(settings.database)
+
+        def queued() -> list[str]:
+            with reading(engine) as db:
+                return [row.id for row in evaluations.page(db, 1, None, "queued")]
+
+        wait_until(queued, "an evaluation is queued")
+        with transaction(engine) as db:
+            claim = evaluations.claim(db, queued()[0], "test", 30) if queued() else None
+        assert claim is not None
+        with transaction(engine) as db:
+            if isinstance(outcome, problems.Problem):
+                evaluations.fail(db, claim, outcome)
+            else:
+                evaluations.finish(db, claim, outcome.model_dump_json())
+        engine.dispose()
+
+    def start(outcome: schemas.Result | problems.Problem) -> threading.Thread:
+        thread = threading.Thread(target=run, args=(outcome,))
+        thread.start()
+        return thread
+
+    return start
+
+
+def test_version():
+    """Which Lesion is this?"""
+    assert lesion("--version").output == f"lesion {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    """Help exists, and the list of commands has a sentence for each."""
+    assert lesion(command, "--help").exit_code == 0
+    assert command in lesion("--help").output
+
+
+def test_no_other_commands():
+    """What this test does not know is not tested."""
+    assert sorted(COMMANDS) == sorted(
+        command.callback.__name__ for command in app.registered_commands if command.callback
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--precision", "7"], "--precision"),
+        (["--site", "conv1"], "needs scope `layer`"),
+        (["--estimator", "grid", "--precision", "0.1"], "belongs to the estimator"),
+        (["--server", "http://127.0.0.1:1", "--data", "here"], "--data"),
+        (["--scope", "everything"], "--scope"),
+    ],
+)
+def test_wrong_usage_exits_with_2(files, arguments, told):
+    """A contradiction is found before anything is started, and named."""
+    result = lesion("score", *files, *arguments)
+    assert result.exit_code == 2
+    assert told in result.output
+
+
+def test_a_missing_file_exits_with_2(files, tmp_path):
+    """So does a file that is not there."""
+    result = lesion("score", files[0], tmp_path / "none.npz")
+    assert result.exit_code == 2
+    assert "does not exist" in result.output
+
+
+def test_a_bad_setting_is_named(monkeypatch):
+    """A variable that cannot be read is named, with what is wrong about it."""
+    monkeypatch.setenv("LESION_THREADS", "many")
+    result = lesion("migrate")
+    assert result.exit_code == 2
+    assert "LESION_THREADS: Input should be a valid integer" in result.output
+
+
+def test_migrate_makes_the_tables(monkeypatch, tmp_path):
+    """An empty database becomes one that the service can use; again changes nothing."""
+    monkeypatch.setenv("LESION_DATA", str(tmp_path))
+    for _ in range(2):
+        assert lesion("migrate").exit_code == 0
+    engine = connect(Settings().database)
+    with reading(engine) as db:
+        assert evaluations.page(db, 1, None, None) == []
+    engine.dispose()
+
+
+def test_a_worker_without_a_broker_says_what_is_missing(monkeypatch):
+    """A worker of its own has nobody to hear from."""
+    monkeypatch.delenv("LESION_BROKER_URL", raising=False)
+    result = lesion("worker")
+    assert result.exit_code == 1
+    assert "LESION_BROKER_URL" in result.output
+
+
+def test_api_refuses_to_listen_to_everyone(monkeypatch):
+    """The same rule for containers: not beyond loopback, unless told."""
+    monkeypatch.setenv("LESION_HOST", "0.0.0.0")
+    result = lesion("api")
+    assert result.exit_code == 1
+    assert "LESION_ALLOW_OPEN" in result.output
+
+
+def test_score_prints_what_was_found(server, files, worker):
+    """The intact accuracy first, then the score, then the curve; without a terminal nothing else."""
+    thread = worker(answers.result())
+    result = lesion_apart("score", *files, "--server", server.address)
+    thread.join()
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("intact accuracy   0.982")
+    assert "score             0.612 [0.602, 0.622]" in result.stdout
+    assert "● digits.onnx" in result.stdout
+    assert result.stderr == ""
+    assert "\x1b" not in result.stdout
+
+
+def test_score_as_json_prints_nothing_else(server, files, worker):
+    """stdout is one JSON document: the evaluation, with the config that was asked for."""
+    thread = worker(answers.result())
+    result = lesion_apart(
+        "score", *files, "--server", server.address, "--json", "--seed", "9", "--precision", "0.05", "--split", "test"
+    )
+    thread.join()
+    answer = schemas.Evaluation.model_validate(json.loads(result.stdout))
+    assert (answer.config.seed, answer.config.precision, answer.config.split) == (9, 0.05, "test")
+    assert answer.result == answers.result(cost=answer.result.cost if answer.result else None)
+    assert result.returncode == 0
+
+
+def test_an_evaluation_that_failed_exits_with_3(server, files, worker):
+    """Not judged is another thing than judged badly."""
+    thread = worker(problems.ModelCrashed("It died three times at chunk 7."))
+    result = lesion_apart("score", *files, "--server", server.address)
+    thread.join()
+    assert result.returncode == 3
+    assert result.stdout == ""
+    assert "The model crashed the runtime: It died three times at chunk 7." in result.stderr
+
+
+def test_a_score_that_is_refused_exits_with_3(server, files, worker):
+    """There is a result, and no score in it."""
+    thread = worker(answers.refused())
+    result = lesion_apart("score", *files, "--server", server.address)
+    thread.join()
+    assert result.returncode == 3
+    assert "No score:" in result.stdout
+
+
+def test_nobody_at_the_server_exits_with_3(files):
+    """The message says what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    result = lesion("score", *files, "--server", f"http://127.0.0.1:{port}")
+    assert result.exit_code == 3
+    assert "lesion serve" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_ctrl_c_cancels_the_evaluation(server, files, settings):
+    """Who stops waiting wants no answer: the worker need not go on. Exits with 130."""
+    command = [LESION, "score", *map(str, files), "--server", server.address]
+    engine = connect(settings.database)
+
+    def states() -> list[str]:
+        with reading(engine) as db:
+            return [row.state for row in evaluations.page(db, 2, None, None)]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: any(path.endswith("/events") for path in server.asked), "the command follows the events")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130, errors
+    assert b"Traceback" not in errors
+    assert states() == ["cancelled"]
+    engine.dispose()

@@ -1,0 +1,140 @@
+"""What the command line prints: the numbers, the curve, and nothing that could steer a terminal."""
+
+import io
+from collections.abc import Mapping
+
+from rich.console import Console
+
+from service import terminal
+from service.schemas import Progress, Result
+from tests.service import answers
+
+
+def printed(*things: object, width: int = 80) -> str:
+    """What a console without a terminal prints."""
+    out = Console(file=io.StringIO(), width=width, highlight=False, markup=False)
+    for thing in things:
+        out.print(thing)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def plotted(results: Mapping[str, Result], encoding: str = "utf-8", width: int = 80, colour: bool = False) -> str:
+    """The curves as written to a file or terminal of this encoding and width."""
+    buffer = io.BytesIO()
+    file = io.TextIOWrapper(buffer, encoding)
+    out = Console(file=file, width=width, force_terminal=colour, color_system="truecolor" if colour else None)
+    terminal.curves(out, results)
+    file.flush()
+    return buffer.getvalue().decode(encoding)
+
+
+def test_the_summary_says_the_intact_accuracy_first():
+    """A score means little without the accuracy it starts from."""
+    lines = printed(terminal.summary(answers.evaluation(), answers.result())).splitlines()
+    assert lines[0].startswith("intact accuracy   0.982 [0.974, 0.988]")
+    assert "best constant answer: 0.114" in lines[0]
+    assert lines[1].startswith("score             0.612 [0.602, 0.622]")
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_summary_has_cost_half_life_warnings_and_layers():
+    """Nothing of the result that a reader needs is left out."""
+    result = answers.result(warnings=["conv9 cannot matter"], layers=[answers.layer("conv1", None)])
+    said = printed(terminal.summary(answers.evaluation(), result))
+    for part in (
+        "5,120 passes",
+        "12.3 s on cpu",
+        "half-life",
+        "0.645",
+        "Warning: conv9 cannot matter",
+        "conv1",
+        "none",
+    ):
+        assert part in said
+
+
+def test_a_refused_score_is_explained():
+    """Where there is no score, the reason stands in its place."""
+    said = printed(terminal.summary(answers.evaluation(), answers.refused()))
+    assert "No score: A(0) is 0.12" in said
+    assert "1: unhurt" not in said
+
+
+def test_progress_shows_the_interval_closing():
+    """While it runs: the score so far, half its interval's width, and how many trials that took."""
+    assert terminal.found_so_far(answers.evaluation("queued")) == "waiting for a worker"
+    running = terminal.found_so_far(answers.evaluation("running"))
+    assert running == "score 0.611 [0.588, 0.634] ±0.023, 3,072 trials"
+    assert terminal.found_so_far(answers.evaluation("running", progress=Progress())) == "reading the model"
+
+
+def test_live_progress_is_silent_without_a_terminal():
+    """A log file gets no bars and no control sequences."""
+    out = Console(file=io.StringIO(), force_terminal=False)
+    with terminal.live(out) as show:
+        show("digits.onnx", answers.evaluation("running"))
+    assert isinstance(out.file, io.StringIO)
+    assert out.file.getvalue() == ""
+
+
+def test_live_progress_draws_a_bar_for_each_name():
+    """On a terminal each evaluation has its own line."""
+    out = Console(file=io.StringIO(), force_terminal=True, width=120, force_interactive=True)
+    with terminal.live(out) as show:
+        for name in ("first", "second"):
+            show(name, answers.evaluation("running"))
+    assert isinstance(out.file, io.StringIO)
+    for part in ("first", "second", "±0.023"):
+        assert part in out.file.getvalue()
+
+
+def test_two_curves_in_one_plot_are_told_apart_without_colour():
+    """Each curve has a sign of its own, named below; no line is wider than the terminal."""
+    said = plotted({"learned": answers.result(), "memorised": answers.result(curve=answers.curve(9, 0.15))})
+    assert "● learned" in said
+    assert "○ memorised" in said
+    assert said.count("●") > 20
+    assert said.count("○") > 20
+    assert "fraction of units ablated" in said
+    assert "\x1b" not in said
+    assert max(map(len, said.splitlines())) < 80
+
+
+def test_the_curve_falls():
+    """The plot is the right way up: the first columns are high, the last ones low."""
+    rows = [row for row in plotted({"learned": answers.result()}).splitlines() if "│" in row or "┤" in row]
+    places = [(row.index("●"), height) for height, row in enumerate(rows) if "●" in row[5:]]
+    assert places == sorted(places)
+    assert len(places) > 5
+
+
+def test_colour_only_where_the_terminal_has_it():
+    """A terminal with colours gets them."""
+    assert "\x1b[" in plotted({"learned": answers.result()}, colour=True)
+
+
+def test_a_terminal_without_unicode_gets_ascii():
+    """Nothing is lost or raised in a plain old locale."""
+    said = plotted({"learned": answers.result()}, "ascii")
+    assert said.isascii()
+    assert "* learned" in said
+
+
+def test_no_plot_where_there_is_no_room_or_no_curve():
+    """Thirty columns say nothing, and neither does an empty curve."""
+    assert plotted({"learned": answers.result()}, width=30) == ""
+    assert plotted({"learned": answers.refused()}) == ""
+
+
+def test_nothing_from_an_upload_can_steer_the_terminal():
+    """Names and messages may hold escape sequences and markup; they are printed, not obeyed."""
+    nasty = "\x1b[2J\x07[bold]x\r"
+    problem = {"type": "/problems/x", "title": nasty, "status": 422, "detail": nasty}
+    said = printed(
+        terminal.failure(answers.evaluation("failed", problem=problem)),
+        terminal.summary(answers.evaluation(), answers.result(warnings=[nasty], layers=[answers.layer(nasty, 0.5)])),
+        terminal.comparison({nasty: answers.evaluation()}),
+    ) + plotted({nasty: answers.result()})
+    assert not set(said) & set("\x1b\x07\r")
+    assert "[bold]x" in said
