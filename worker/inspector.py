@@ -15,6 +15,7 @@ from service.store.blobs import Blobs
 from service.store.session import transaction
 from worker import scratch
 from worker.formats.refusals import Refused
+from worker.outcomes import as_problem
 from worker.sandbox.parent import Child, Crashed, TimedOut
 
 INSPECT_SECONDS = 120.0  # a file that takes longer is refused
@@ -61,14 +62,3 @@ def _refuse(engine: Engine, blobs: Blobs, kind: Kind, digest: str, problem: prob
     with transaction(engine) as db:
         artifacts.refuse(db, kind, digest, problem.body())
         blobs.delete(kind, digest)
-
-
-def as_problem(error: Crashed | TimedOut | Refused) -> problems.Problem:
-    """What a child said, or how it died, as a problem that callers understand."""
-    match error:
-        case Refused():
-            return problems.BY_TYPE[error.kind](error.detail)
-        case TimedOut():
-            return problems.DeadlineExceeded(f"The file or the model took too long: {error}.")
-        case _:
-            return problems.ModelCrashed(f"The process that read or ran it died: {error}.")

@@ -30,7 +30,7 @@ from worker.course import FIRST, Course, Subject, intact_payload
 from worker.formats.datasets import UNPACKED_LIMIT
 from worker.formats.refusals import Refused
 from worker.heart import Heart
-from worker.inspector import as_problem
+from worker.outcomes import as_problem
 from worker.sandbox.parent import MIB, Child, Crashed, TimedOut
 
 PAUSE = 0.1  # seconds before looking again when all chunks within reach are in other workers' hands

@@ -16,9 +16,7 @@ Floats = NDArray[np.float64]
 
 LEAST_MARGIN = 0.05  # of A(0) over chance; with less the score divides by noise
 BLOCK_TRIALS = 32  # adjacent strata are pooled for the variance until a block has so many trials
-CAUTION = (
-    1.03  # on the normal quantile: the least covering shape then has 95.6 % of runs, not 95.0 %, for 6 % more trials
-)
+CAUTION = 1.03  # on the normal quantile: where 95.0 % would just be covered, 95.6 % are, for 6 % more trials
 PSEUDO = 0.5  # right and wrong answers added to a block (Agresti-Coull's idea): no block is taken for certain
 
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 from typer.testing import CliRunner, Result
 
-from service import __version__, problems, schemas
+from service import __version__, examples, problems, schemas
 from service.app import create_app
 from service.cli import app
 from service.settings import Settings
@@ -37,7 +38,7 @@ def lesion(*arguments: str | Path) -> Result:
 
 def lesion_apart(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     """Run the command in a process of its own, for what must be alone on its stdout."""
-    return subprocess.run([LESION, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    return subprocess.run([LESION, *map(str, arguments)], capture_output=True, text=True, timeout=150)
 
 
 @pytest.fixture
@@ -266,3 +267,42 @@ def test_ctrl_c_cancels_the_evaluation(server, files, settings):
     assert b"Traceback" not in errors
     assert states() == ["cancelled"]
     engine.dispose()
+
+
+def test_demo_tells_the_two_networks_apart(tmp_path, monkeypatch):
+    """The whole of it, on a dumb terminal: two scores that differ, one plot, and nothing left behind."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("TERM", "dumb")
+    run = lesion_apart("demo")
+    assert run.returncode == 0, run.stderr
+    rows = {
+        line.split()[0]: line.split() for line in run.stdout.splitlines() if line.startswith(("learned", "memorised"))
+    }
+    assert float(rows["learned"][1]) > 0.95
+    assert float(rows["memorised"][1]) > 0.95
+    assert float(rows["learned"][2]) > float(rows["memorised"][2]) + 0.1
+    for part in ("● learned", "○ memorised", "lesion serve", "curl -F model=@"):
+        assert part in run.stdout
+    assert "\x1b" not in run.stdout + run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_takes_down_the_stack_of_a_score(tmp_path, monkeypatch):
+    """An evaluation of hours on a stack of its own: interrupted, all of it is gone within seconds."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    command = [LESION, "score", *map(str, examples.paths("learned")), "--precision", "0.0005"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        computing = "worker.sandbox.child"
+        family: list[psutil.Process] = []
+
+        def under_way() -> bool:
+            family[:] = psutil.Process(process.pid).children(recursive=True)
+            return any(computing in one.cmdline() for one in family if one.is_running())
+
+        wait_until(under_way, "the model is being run", 90)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=20)
+    assert process.returncode == 130, errors
+    assert (out, errors) == (b"", b"")
+    assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert list(tmp_path.iterdir()) == []

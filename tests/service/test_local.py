@@ -155,6 +155,15 @@ def test_a_port_that_is_taken_is_named(serve, tmp_path):
     assert "Traceback" not in served.text()
 
 
+def test_a_part_that_cannot_start_is_told_with_its_last_words(serve, tmp_path, monkeypatch):
+    """A worker that ends at once, here for a setting it cannot read, ends the start; its log says why."""
+    monkeypatch.setenv("CELERY_LOADER", "nowhere.at.all")
+    served = serve(tmp_path / "data")
+    assert served.process.wait(START) == 1
+    assert "worker does not start. The end of" in served.text()
+    assert "No module named 'nowhere'" in served.text()
+
+
 def test_a_data_folder_that_cannot_be_one_is_named(tmp_path):
     """A file in its place is a sentence, not a traceback."""
     (tmp_path / "file").write_text("")

@@ -1,33 +1,12 @@
 """Blobs on disk and on S3 behave alike: whole or not at all, gone when deleted."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from service.store.blobs import Blobs, open_blobs
 
 DIGEST = "sha256:" + "c" * 64
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket on a real S3 server, run from a wheel."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    access = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
-    for name, value in access.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
-    client.create_bucket(Bucket="lesion")
-    client.close()
-    yield "s3://lesion/some/prefix"
-    server.stop()
 
 
 @pytest.fixture(params=["file", "s3"])
