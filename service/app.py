@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from service import __version__, problems, sweeper
-from service.api import artifacts, evaluations, health
+from service.api import artifacts, document, evaluations, health
 from service.api.deps import Backends
 from service.settings import Settings
 from service.store.artifacts import KINDS
@@ -41,6 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(OperationalError, _problem)
     app.add_exception_handler(Exception, _problem)
+    document.complete(app)
     return app
 
 

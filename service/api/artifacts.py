@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from service import problems, schemas
 from service.api import answers, intake, uploads
 from service.api.deps import ReadDb, Used, documented
-from service.api.examples import UPLOAD_BODY
+from service.api.document import UPLOAD_BODY
 from service.store import artifacts
 from service.store.artifacts import Kind
 

@@ -9,7 +9,6 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from service.problems import Problem
-from service.schemas import ProblemBody
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.session import reading, transaction
@@ -51,9 +50,9 @@ def documented(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may raise these problems, with an example of each."""
     responses: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
-        entry = responses.setdefault(kind.status, {"model": ProblemBody, "description": ""})
+        content = {"schema": {"$ref": "#/components/schemas/ProblemBody"}, "examples": {}}
+        entry = responses.setdefault(kind.status, {"description": "", "content": {"application/problem+json": content}})
         entry["description"] = "; ".join(filter(None, [entry["description"], kind.title]))
-        content = entry.setdefault("content", {"application/problem+json": {"examples": {}}})
         example = {"summary": kind.title, "value": kind(" ".join((kind.__doc__ or "").split())).body()}
-        content["application/problem+json"]["examples"][kind.type] = example
+        entry["content"]["application/problem+json"]["examples"][kind.type] = example
     return responses

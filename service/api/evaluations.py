@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from service import __version__, broker, pairing, plots, problems, schemas
 from service.api import answers, intake, uploads, waiting
 from service.api.deps import Backends, Db, ReadDb, Used, documented
-from service.api.examples import CREATE_BODY, EVALUATION_EXAMPLES
+from service.api.document import CREATE_BODY
 from service.api.intake import Received
 from service.store import artifacts, evaluations
 from service.store.session import transaction
@@ -35,7 +35,7 @@ Key = Annotated[
 RETRY_AFTER = "1"
 T = TypeVar("T")
 SHOWN = {
-    200: {"model": schemas.Evaluation, "description": "It has ended.", **EVALUATION_EXAMPLES},
+    200: {"model": schemas.Evaluation, "description": "It has ended."},
     202: {"model": schemas.Evaluation, "description": "It is queued or running; ask again after Retry-After."},
 }
 
