@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from service import __version__, problems, sweeper
 from service.api import artifacts, document, evaluations, health
@@ -61,10 +62,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine.dispose()
 
 
-def _problem(_request: Request, error: Exception) -> JSONResponse:
+def _problem(request: Request, error: Exception) -> JSONResponse:
     problem = _as_problem(error)
-    headers = {"Retry-After": "5"} if problem.status == 503 else None
+    headers = {}
+    if problem.status == 405:
+        headers["Allow"] = ", ".join(sorted(_allowed(request)))
+    if problem.status == 503:
+        headers["Retry-After"] = "5"
     return JSONResponse(problem.body(), problem.status, headers, media_type="application/problem+json")
+
+
+def _allowed(request: Request) -> set[str]:
+    """The methods that are documented for an address; Starlette would name those of its first route alone."""
+    paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
+    matching = [methods for path, methods in paths.items() if compile_path(path)[0].match(request.url.path)]
+    return {method.upper() for methods in matching for method in methods}
 
 
 def _as_problem(error: Exception) -> problems.Problem:

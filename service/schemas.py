@@ -25,8 +25,26 @@ class Limits(Strict):
     workers: int = Field(1, ge=1, le=64, description="How many workers may share the evaluation.")
 
 
+# What `Config._agrees` checks, as JSON schema, so that callers' tools know it as well.
+AGREES: dict[str, Any] = {
+    "allOf": [
+        {
+            "if": {"properties": {"scope": {"const": "layer"}}, "required": ["scope"]},
+            "else": {"properties": {"site": {"type": "null"}}},
+        },
+        {
+            "if": {"properties": {"estimator": {"const": "grid"}}, "required": ["estimator"]},
+            "then": {"properties": {"precision": {"type": "null"}}},
+            "else": {"properties": {"orderings": {"type": "null"}, "fractions": {"type": "null"}}},
+        },
+    ]
+}
+
+
 class Config(Strict):
     """How to score. Everything is optional."""
+
+    model_config = ConfigDict(json_schema_extra=AGREES)
 
     scope: Literal["network", "layer", "paper"] = Field(
         "network",

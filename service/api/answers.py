@@ -17,7 +17,7 @@ def evaluation(row: EvaluationRow) -> schemas.Evaluation:
     here = f"/v1/evaluations/{row.id}"
     return schemas.Evaluation(
         id=row.id,
-        state=row.state,  # type: ignore[arg-type]
+        state=row.state,
         model=row.model,
         dataset=row.dataset,
         config=schemas.Config.model_validate_json(row.config),
@@ -49,9 +49,9 @@ def artifact(row: ArtifactRow) -> schemas.Artifact:
     problem = artifacts.problem(row)
     return schemas.Artifact(
         id=row.digest,
-        kind=row.kind,  # type: ignore[arg-type]
+        kind=row.kind,
         size=row.size,
-        state=row.state,  # type: ignore[arg-type]
+        state=row.state,
         created_at=_time(row.created_at),
         found=artifacts.found(row),
         problem=None if problem is None else schemas.ProblemBody.model_validate(problem),

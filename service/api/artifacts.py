@@ -8,12 +8,12 @@ from fastapi.responses import JSONResponse
 
 from service import problems, schemas
 from service.api import answers, intake, uploads
-from service.api.deps import ReadDb, Used, documented
+from service.api.deps import Cursor, ReadDb, Responses, Used, documented
 from service.api.document import UPLOAD_BODY
 from service.store import artifacts
 from service.store.artifacts import Kind
 
-UPLOADED = {
+UPLOADED: Responses = {
     200: {"model": schemas.Artifact, "description": "These bytes were known already."},
     201: {"model": schemas.Artifact, "description": "Stored and inspected."},
     202: {"model": schemas.Artifact, "description": "Stored; no worker has inspected it yet."},
@@ -57,7 +57,7 @@ def routes(kind: Kind) -> APIRouter:
     def list_(
         db: ReadDb,
         limit: Annotated[int, Query(ge=1, le=100, description="Most entries of one page.")] = 20,
-        cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+        cursor: Cursor = None,
     ) -> schemas.Artifacts:
         before = None
         if cursor is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -46,9 +46,15 @@ Db = Annotated[Session, Depends(_writing, scope="function")]
 ReadDb = Annotated[Session, Depends(_reading, scope="function")]
 
 
-def documented(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
+Cursor = Annotated[
+    str | None, Query(description="`next_cursor` of the page before.", pattern=r"^[A-Za-z0-9_-]+$", max_length=500)
+]
+Responses = dict[int | str, dict[str, Any]]  # as FastAPI takes them
+
+
+def documented(*kinds: type[Problem]) -> Responses:
     """The `responses` of a route that may raise these problems, with an example of each."""
-    responses: dict[int | str, dict[str, Any]] = {}
+    responses: Responses = {}
     for kind in kinds:
         content = {"schema": {"$ref": "#/components/schemas/ProblemBody"}, "examples": {}}
         entry = responses.setdefault(kind.status, {"description": "", "content": {"application/problem+json": content}})

@@ -117,7 +117,12 @@ EVALUATION: dict[str, Any] = {
 
 # FastAPI writes `itemSchema` here, a word of OpenAPI 3.2, into a document that says it is 3.1.
 EVENTS: dict[str, Any] = {
-    "schema": {"type": "string", "description": "Events `progress` and `ended`; the data of each is an Evaluation."},
+    "schema": {
+        "type": "object",
+        "description": "Each event: `progress` whenever something changed, `ended` once; its data is an Evaluation.",
+        "required": ["event", "data"],
+        "properties": {"event": {"enum": ["progress", "ended"]}, "data": {"type": "string"}},
+    },
     "example": 'event: progress\ndata: {"id": "ev_…", "state": "running", …}\n\n',
 }
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service import __version__, broker, pairing, plots, problems, schemas
 from service.api import answers, intake, uploads, waiting
-from service.api.deps import Backends, Db, ReadDb, Used, documented
+from service.api.deps import Backends, Cursor, Db, ReadDb, Responses, Used, documented
 from service.api.document import CREATE_BODY
 from service.api.intake import Received
 from service.store import artifacts, evaluations
@@ -34,7 +34,7 @@ Key = Annotated[
 ]
 RETRY_AFTER = "1"
 T = TypeVar("T")
-SHOWN = {
+SHOWN: Responses = {
     200: {"model": schemas.Evaluation, "description": "It has ended."},
     202: {"model": schemas.Evaluation, "description": "It is queued or running; ask again after Retry-After."},
 }
@@ -191,7 +191,7 @@ def _shown(row: EvaluationRow, request: Request) -> JSONResponse:
 def list_(
     db: ReadDb,
     limit: Annotated[int, Query(ge=1, le=100, description="Most evaluations of one page.")] = 20,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    cursor: Cursor = None,
     state: Annotated[schemas.State | None, Query(description="Only those in this state.")] = None,
 ) -> schemas.Evaluations:
     """List evaluations, newest first."""
@@ -222,13 +222,15 @@ async def events(backends: Used, id: Annotated[str, Depends(_known)]) -> AsyncIt
 
 
 MEDIA = {"json": "application/json", "csv": "text/csv; charset=utf-8", "svg": "image/svg+xml", "png": "image/png"}
+DRAWN: Responses = {
+    200: {"description": "The curve.", "content": {media.partition(";")[0]: {} for media in MEDIA.values()}}
+}
 
 
 @router.get(
     "/{id}/curve.{kind}",
     response_class=Response,
-    responses={200: {"description": "The curve.", "content": {media.partition(";")[0]: {} for media in MEDIA.values()}}}
-    | documented(problems.NotFound, problems.NotReady, problems.Conflict),
+    responses=DRAWN | documented(problems.NotFound, problems.NotReady, problems.Conflict),
 )
 def curve(db: ReadDb, id: str, kind: Literal["json", "csv", "svg", "png"]) -> Response:
     """Give the curve as numbers or as a picture."""

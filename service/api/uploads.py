@@ -61,6 +61,8 @@ class _File:
             raise _storage(error) from error
 
     def done(self) -> Staged:
+        if self.size == 0:
+            raise problems.Invalid("The upload is empty; send the file's bytes, as curl -T FILE URL does.")
         self._file.close()
         return Staged(self.path, f"sha256:{self._hash.hexdigest()}", self.size)
 

@@ -89,7 +89,7 @@ BAD_MODELS: dict[str, tuple[Callable[[], bytes], int, str, str]] = {
     "truncated": (lambda: MODEL.read_bytes()[:-1000], 422, "model-malformed", "export or upload it again"),
     "bits flipped": (flipped, 422, "model-malformed", "export or upload it again"),
     "a pickle": (a_pickle, 415, "unsupported-format", "torch.onnx.export"),
-    "empty": (lambda: b"", 415, "unsupported-format", "torch.onnx.export"),
+    "empty": (lambda: b"", 422, "validation-error", "empty"),
     "no unit": (no_unit, 422, "model-unsupported", "Linear"),
     "no class output": (no_class_output, 422, "model-unsupported", "logits"),
 }

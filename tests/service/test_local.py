@@ -156,12 +156,14 @@ def test_a_port_that_is_taken_is_named(serve, tmp_path):
 
 
 def test_a_part_that_cannot_start_is_told_with_its_last_words(serve, tmp_path, monkeypatch):
-    """A worker that ends at once, here for a setting it cannot read, ends the start; its log says why."""
-    monkeypatch.setenv("CELERY_LOADER", "nowhere.at.all")
+    """A worker that ends at once would let all work wait for ever: the start ends instead, and says why."""
+    (tmp_path / "stranger").mkdir()
+    (tmp_path / "stranger" / "worker.py").write_text("raise ImportError('a broken installation')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "stranger"))
     served = serve(tmp_path / "data")
     assert served.process.wait(START) == 1
     assert "worker does not start. The end of" in served.text()
-    assert "No module named 'nowhere'" in served.text()
+    assert "a broken installation" in served.text()
 
 
 def test_a_data_folder_that_cannot_be_one_is_named(tmp_path):

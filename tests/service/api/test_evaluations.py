@@ -121,6 +121,7 @@ def test_other_bodies_are_refused_with_advice(api: Api) -> None:
     text = api.client.post(URL, content=b"{}", headers={"content-type": "application/x-www-form-urlencoded"})
     assert "--json" in problem(text, 415, "unsupported-media-type")
     assert "model" in problem(api.client.post(URL, files={"dataset": ("d", b"d")}), 422, "validation-error")
+    assert "empty" in problem(api.client.post("/v1/models"), 422, "validation-error")
     assert "not known" in problem(api.client.post(URL, files={"modle": ("m", b"m")}), 422, "validation-error")
     headers = {"content-type": "multipart/form-data; boundary=x"}
     cut = b'--x\r\nContent-Disposition: form-data; name="model"; filename="m"\r\n\r\nhalf a'
@@ -132,6 +133,13 @@ def test_other_bodies_are_refused_with_advice(api: Api) -> None:
     )
     assert staged(api) == []
     assert api.client.get("/v1/models").json()["data"] == []
+
+
+def test_method_not_allowed_names_those_that_are(api: Api) -> None:
+    """405 says which methods there are, all of them."""
+    answer = api.client.patch(f"{URL}/ev_1")
+    assert problem(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == "DELETE, GET"
 
 
 def test_too_large_uploads_are_refused(api: Api) -> None:
