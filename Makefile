@@ -1,0 +1,36 @@
+# Names for what scripts/ does; none of it needs make.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test check format lock examples coverage
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+setup: ## make .venv with everything to work on Lesion
+	scripts/setup
+
+demo: ## score two shipped networks, one that learned and one that memorised
+	scripts/demo
+
+serve: ## the whole service on this machine, at http://127.0.0.1:8000
+	scripts/setup demo
+	.venv/bin/lesion serve
+
+test: ## the tests
+	scripts/test
+
+check: ## style, types, and who may import whom
+	scripts/check
+
+format: ## put the code into its usual form
+	scripts/format
+
+lock: ## write lock/*.txt from pyproject.toml
+	scripts/setup
+	scripts/lock
+
+coverage: ## the long simulation: do 95 % intervals cover?
+	scripts/setup
+	.venv/bin/python benchmarks/coverage.py
+
+examples: ## train the two shipped networks again; needs PYTHON=one with torch, see examples/README.md
+	$(or $(PYTHON),python3) examples/train.py
