@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 from pydantic import ValidationError
 
-from service import __version__, examples, terminal
+from service import __version__, examples, logs, terminal
 from service.schemas import Config
 from service.settings import Settings
 
@@ -65,6 +65,7 @@ def serve(
 ) -> None:
     """Run everything on this machine: API, workers, broker and database. Ctrl-C stops it."""
     from service import local
+    from service.processes import CannotStartError
 
     settings = _settings(host=host, port=port, data=data)
     try:
@@ -72,7 +73,7 @@ def serve(
             typer.echo(_banner(base_url, settings.data.absolute()))
             while True:
                 signal.pause()
-    except local.CannotStartError as error:
+    except CannotStartError as error:
         _fail(str(error), CANNOT_START)
     except (KeyboardInterrupt, SystemExit):
         typer.echo("Stopped.")  # as asked, which is no failure
@@ -131,6 +132,7 @@ def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] 
 
     from service.app import create_app
 
+    logs.configure()
     settings = _settings()
     if listening is None:
         _check_host(settings)
@@ -173,10 +175,11 @@ def migrate() -> None:
 
 def _check_host(settings: Settings) -> None:
     from service import local
+    from service.processes import CannotStartError
 
     try:
         local.check_host(settings)
-    except local.CannotStartError as error:
+    except CannotStartError as error:
         _fail(str(error), CANNOT_START)
 
 

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from service import examples, terminal
 from service.client import Client, ClientError
-from service.local import CannotStartError, embedded, private
+from service.local import embedded, private
+from service.processes import CannotStartError
 from service.schemas import Evaluation
 
 NETWORKS: tuple[Literal["learned", "memorised"], ...] = ("learned", "memorised")
@@ -42,7 +43,7 @@ def _scored(errors: Console) -> dict[str, Evaluation]:
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="lesion-"))
         with errors.status("starting the service, a broker and two workers"):
-            base_url = stack.enter_context(embedded(private(Path(folder))))
+            base_url = stack.enter_context(embedded(private(Path(folder)), grace=1))
         client = stack.enter_context(Client(base_url))
         show = stack.enter_context(terminal.live(errors))
         started = {name: client.evaluate(*examples.paths(name)) for name in NETWORKS}

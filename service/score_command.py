@@ -11,7 +11,8 @@ from rich.console import Console
 
 from service import terminal
 from service.client import Client, ClientError
-from service.local import CannotStartError, embedded, private
+from service.local import embedded, private
+from service.processes import CannotStartError
 from service.schemas import Config, Evaluation
 
 DONE, NOT_JUDGED, INTERRUPTED = 0, 3, 130
@@ -56,7 +57,7 @@ def _service(order: Order, errors: Console) -> Iterator[str]:
     with ExitStack() as stack:
         data = order.data or Path(stack.enter_context(TemporaryDirectory(prefix="lesion-")))
         with errors.status("starting"):
-            base_url = stack.enter_context(embedded(private(data)))
+            base_url = stack.enter_context(embedded(private(data), grace=1))
         yield base_url
 
 

@@ -79,8 +79,7 @@ def summary(evaluation: Evaluation, result: Result) -> RenderableType:
     sites = f"{len(result.sites)} site" + ("" if len(result.sites) == 1 else "s")
     grid.add_row("ablated", f"{sites}, {sum(site.units for site in result.sites):,} units", _how(result))
     grid.add_row("cost", f"{result.cost.passes:,} passes", f"{_seconds(result)} on {result.cost.device}")
-    grid.add_row("evaluation", evaluation.id)
-    parts: list[RenderableType] = [grid]
+    parts: list[RenderableType] = [grid, Text(f"evaluation        {evaluation.id}", "dim")]
     if result.score is None and result.score_refused:
         parts.append(Text(f"No score: {visible(result.score_refused)}", "bold red"))
     parts += [Text(f"Warning: {visible(warning)}", "yellow") for warning in result.warnings]

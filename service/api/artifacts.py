@@ -44,7 +44,7 @@ def routes(kind: Kind) -> APIRouter:
             if "file" not in form.files:
                 raise problems.Invalid("The form lacks the field `file`: send -F file=@FILE, or the bytes as the body.")
             received = await to_thread.run_sync(intake.keep, backends, kind, form.files["file"])
-        row = await intake.admitted(backends, received)
+        [row] = await intake.admitted(backends, received)
         status = 202 if row.state == "received" else 201 if received.new else 200
         headers = {"Location": f"/v1/{kind}s/{row.digest}"} | ({"Retry-After": "2"} if status == 202 else {})
         return JSONResponse(answers.artifact(row).model_dump(), status, headers)

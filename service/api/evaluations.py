@@ -136,7 +136,7 @@ async def _from_form(request: Request, backends: Backends, key: str | None) -> t
 async def _enter(
     backends: Backends, brought: list[Received], config: schemas.Config, key: str | None
 ) -> tuple[EvaluationRow, bool]:
-    model, dataset = [await intake.admitted(backends, received) for received in brought]
+    model, dataset = await intake.admitted(backends, *brought)
     _check(model, dataset, config)
 
     def enter() -> tuple[EvaluationRow, bool]:

@@ -1,6 +1,7 @@
 """From a staged file to an artifact that a worker has inspected: stored, hinted at, waited for, or withdrawn."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anyio import sleep, to_thread
@@ -35,21 +36,29 @@ def keep(backends: Backends, kind: Kind, staged: Staged) -> Received:
     return Received(kind, staged.digest, new)
 
 
-async def inspected(backends: Backends, received: Received) -> ArtifactRow:
-    """The artifact's row once a worker has looked at it, or still `received` if none did within the set time.
+async def inspected(backends: Backends, *brought: Received) -> list[ArtifactRow]:
+    """The artifacts' rows once workers have looked at them, or still `received` if none did within the set time.
 
-    No broker, no wait: the upload is kept, and whoever runs the evaluation checks it then.
+    No broker, no wait: the upload is kept, and whoever runs the evaluation checks it then. A refusal ends the wait.
     """
-    row = await to_thread.run_sync(_row, backends, received)
-    if row.state != "received":
-        return row
-    if not await to_thread.run_sync(broker.hint_inspection, received.kind, received.digest):
-        return row
+    rows = await to_thread.run_sync(_rows, backends, brought)
+    for row in rows:
+        if row.state == "received" and not await to_thread.run_sync(broker.hint_inspection, row.kind, row.digest):
+            return rows
     deadline = time.monotonic() + backends.settings.inspect_wait
-    while row.state == "received" and time.monotonic() < deadline:
+    while _undecided(rows) and time.monotonic() < deadline:
         await sleep(POLL_SECONDS)
-        row = await to_thread.run_sync(_row, backends, received)
-    return row
+        rows = await to_thread.run_sync(_rows, backends, brought)
+    return rows
+
+
+def _undecided(rows: list[ArtifactRow]) -> bool:
+    states = {row.state for row in rows}
+    return "received" in states and "refused" not in states
+
+
+def _rows(backends: Backends, brought: Sequence[Received]) -> list[ArtifactRow]:
+    return [_row(backends, received) for received in brought]
 
 
 def _row(backends: Backends, received: Received) -> ArtifactRow:
@@ -68,10 +77,11 @@ def withdraw(backends: Backends, received: Received) -> None:
                 backends.blobs.delete(received.kind, received.digest)
 
 
-async def admitted(backends: Backends, received: Received) -> ArtifactRow:
+async def admitted(backends: Backends, *brought: Received) -> list[ArtifactRow]:
     """As `inspected`, but a refused artifact raises its problem and leaves nothing behind."""
-    row = await inspected(backends, received)
-    if row.state == "refused":
-        await to_thread.run_sync(withdraw, backends, Received(received.kind, received.digest, new=True))
-        raise answers.refusal(row)
-    return row
+    rows = await inspected(backends, *brought)
+    for row, received in zip(rows, brought, strict=True):
+        if row.state == "refused":
+            await to_thread.run_sync(withdraw, backends, Received(received.kind, received.digest, new=True))
+            raise answers.refusal(row)
+    return rows
