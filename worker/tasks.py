@@ -12,7 +12,7 @@ from celery import signals
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import broker
+from service import broker, logs
 from service.settings import Settings
 from service.store import evaluations
 from service.store.artifacts import Kind
@@ -65,6 +65,7 @@ def stopping() -> Stopping:
 
 @signals.worker_init.connect
 def _prepare(**_: Any) -> None:
+    logs.configure()
     stopping()
     swept = scratch.sweep(Settings().scratch)
     log.info("worker.ready", swept=swept)

@@ -1,10 +1,10 @@
 """Datasets: .npz files with x and y, read without trusting a byte. No pickle; no allocation on a header's word."""
 
+import errno
 import io
 import math
 import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -17,6 +17,8 @@ PIECE = 1024**2  # bytes of x unpacked at a time
 HEADER_LIMIT = 64 * 1024  # bytes of a .npy header; real ones have 118
 UNPACKED_LIMIT = 64 * 1024**3  # bytes that x may unpack to
 EXAMPLES_LIMIT = 50_000_000
+RANK_LIMIT = 16  # axes of x; images have four
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of our own disk, which is no fault of the file
 LENGTHS = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}  # how each version of .npy writes its header's length
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 HOW = "Save the dataset with numpy.savez_compressed(path, x=x, y=y)."
@@ -51,15 +53,11 @@ def read_npz(file: IO[bytes], out: IO[bytes] | None) -> tuple[dict[str, Any], La
             labels = _read_labels(archive, members["y.npy"])
             inputs = _read_inputs(archive, members["x.npy"], out)
             ignored = sorted(set(members) - {"x.npy", "y.npy"})
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        OSError,
-        struct.error,
-        RuntimeError,
-    ) as error:
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:  # zipfile raises what it likes: BadZipFile, ValueError, NotImplementedError, zlib's...
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
         raise _why_no_zip(file, error) from error
     if len(labels) != inputs.shape[0]:
         raise _malformed(f"x has {inputs.shape[0]} examples and y has {len(labels)} labels; they must be as many.")
@@ -74,7 +72,7 @@ def _why_no_zip(file: IO[bytes], error: Exception) -> Refused:
         return Refused("unsupported-format", f"This is a single .npy array; a dataset has x and y. {HOW}")
     if not start.startswith(b"PK"):
         return Refused("unsupported-format", f"This is no .npz file. {HOW}")
-    return _malformed(f"The .npz file is damaged ({error}). Upload it again, or save it anew. {HOW}")
+    return _malformed(f"The .npz file is damaged ({str(error)[:200]}). Upload it again, or save it anew. {HOW}")
 
 
 def _malformed(detail: str) -> Refused:
@@ -85,13 +83,13 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     members: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist()[:1000]:
         if info.filename in members:
-            raise _malformed(f"The .npz file holds {info.filename!r} twice. {HOW}")
+            raise _malformed(f"The .npz file holds {info.filename[:100]!r} twice. {HOW}")
         if info.flag_bits & 1 or info.compress_type not in METHODS:
-            raise _malformed(f"{info.filename!r} is encrypted, or packed by a method other than deflate. {HOW}")
+            raise _malformed(f"{info.filename[:100]!r} is encrypted, or packed by a method other than deflate. {HOW}")
         members[info.filename] = info
     missing = [name for name in ("x", "y") if f"{name}.npy" not in members]
     if missing:
-        held = ", ".join(sorted(members)[:10]) or "nothing"
+        held = ", ".join(name[:100] for name in sorted(members)[:10]) or "nothing"
         raise _malformed(f"The .npz file lacks {' and '.join(missing)}; it holds {held}. {HOW}")
     return members
 
@@ -103,22 +101,24 @@ def _header(name: str, file: IO[bytes], info: zipfile.ZipInfo) -> Header:
         raise _malformed(f"{name} is no .npy array. {HOW}")
     form = LENGTHS[magic[6], magic[7]]
     prefix = file.read(struct.calcsize(form))
+    if len(prefix) < struct.calcsize(form):
+        raise _malformed(f"{name} ends in its header. The file is damaged. {HOW}")
     (length,) = struct.unpack(form, prefix)
     if length > HEADER_LIMIT:
-        raise _malformed(f"{name} has a header of {length} bytes. {HOW}")
+        raise _malformed(f"{name} has a header of {length:,} bytes; real ones have 118. {HOW}")
     text = file.read(length)
     try:
         # Only the bytes that were just bounded; numpy reads version 3.0 as it reads 2.0.
         read = np.lib.format.read_array_header_1_0 if form == "<H" else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(io.BytesIO(prefix + text), max_header_size=HEADER_LIMIT)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+    except Exception as error:  # a literal is parsed there: SyntaxError, tokenize.TokenError, RecursionError...
         raise _malformed(f"{name} has a header that cannot be read. {HOW}") from error
     header = Header(dtype, shape, fortran, len(magic) + len(prefix) + len(text))
     if dtype.hasobject:
         raise _malformed(f"{name} holds Python objects, which are never read. Convert it to numbers first. {HOW}")
     if any(size < 0 for size in shape) or header.bytes != info.file_size - header.size:
         raise _malformed(
-            f"{name} says that it is {dtype}{list(shape)}, {header.bytes:,} bytes, but "
+            f"{name} says that it is {str(dtype)[:100]}{list(shape)[:RANK_LIMIT]}, {header.bytes:,} bytes, but "
             f"{info.file_size - header.size:,} bytes follow. The file is damaged. {HOW}"
         )
     return header
@@ -129,12 +129,14 @@ def _read_labels(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Labels:
         header = _header("y", file, info)
         if header.dtype.kind not in "iu" or len(header.shape) != 1:
             raise _malformed(
-                f"y is {header.dtype}{list(header.shape)}; it must be one integer label for each example: "
-                "y.argmax(axis=1) from one-hot rows, y.astype('int64') from floats."
+                f"y is {str(header.dtype)[:100]}{list(header.shape)[:RANK_LIMIT]}; it must be one integer label for "
+                "each example: y.argmax(axis=1) from one-hot rows, y.astype('int64') from floats."
             )
         if header.shape[0] > EXAMPLES_LIMIT:
             raise Refused("dataset-too-large", f"{header.shape[0]:,} examples; at most {EXAMPLES_LIMIT:,} are taken.")
-        raw = np.frombuffer(file.read(), header.dtype)
+        packed = file.read()
+        _check_end("y", len(packed), header)
+        raw = np.frombuffer(packed, header.dtype)
     if len(raw) == 0:
         raise _malformed("The dataset holds no example.")
     if raw.min() < 0 or raw.max() > np.iinfo(np.int32).max:
@@ -146,9 +148,12 @@ def _read_inputs(archive: zipfile.ZipFile, info: zipfile.ZipInfo, out: IO[bytes]
     with archive.open(info) as file:
         header = _header("x", file, info)
         if header.dtype.newbyteorder("<") != np.dtype("<f4"):
-            raise _malformed(f"x is {header.dtype}; models take float32: x.astype('float32').")
-        if len(header.shape) < 2:
-            raise _malformed(f"x has the shape {list(header.shape)}; its first axis counts examples, others follow.")
+            raise _malformed(f"x is {str(header.dtype)[:100]}; models take float32: x.astype('float32').")
+        if not 2 <= len(header.shape) <= RANK_LIMIT:
+            raise _malformed(
+                f"x has the shape {list(header.shape)[: RANK_LIMIT + 1]}; its first axis counts examples, and one to "
+                f"{RANK_LIMIT - 1} more follow: x.reshape(len(x), -1)."
+            )
         if header.fortran:
             raise _malformed("x is in Fortran order; save numpy.ascontiguousarray(x).")
         if header.bytes > UNPACKED_LIMIT:
@@ -156,14 +161,22 @@ def _read_inputs(archive: zipfile.ZipFile, info: zipfile.ZipInfo, out: IO[bytes]
                 "dataset-too-large", f"x unpacks to {header.bytes:,} bytes; {UNPACKED_LIMIT:,} are the limit."
             )
         if header.bytes == 0:
-            raise _malformed("The dataset holds no example.")
+            raise _malformed(f"x has the shape {list(header.shape)}: the dataset holds no example.")
         _copy(file, header, out)
     return header
+
+
+def _check_end(name: str, size: int, header: Header) -> None:
+    """The archive's directory may promise more than its compressed bytes hold, and zipfile does not mind."""
+    if size != header.bytes:
+        raise _malformed(f"{name} ends after {size:,} of its {header.bytes:,} bytes. The file is damaged. {HOW}")
 
 
 def _copy(file: IO[bytes], header: Header, out: IO[bytes] | None) -> None:
     done = 0
     while piece := file.read(PIECE):
+        if len(piece) < PIECE:
+            _check_end("x", done + len(piece), header)
         values = np.frombuffer(piece, header.dtype)
         finite = np.isfinite(values)
         if not finite.all():
@@ -173,11 +186,14 @@ def _copy(file: IO[bytes], header: Header, out: IO[bytes] | None) -> None:
         if out is not None:
             out.write(values.astype("<f4", copy=False).tobytes())
         done += len(piece)
+    _check_end("x", done, header)
 
 
 def _found(inputs: Header, labels: Labels, ignored: list[str]) -> dict[str, Any]:
-    counts = np.bincount(labels) if labels.max() < EXAMPLES_LIMIT else np.unique(labels, return_counts=True)[1]
-    warnings = [f"The dataset also holds {', '.join(ignored[:10])}; only x and y are used."] if ignored else []
+    few = labels.max() <= 1024**2 + len(labels)  # one label must not ask for an array as long as it says
+    counts = np.bincount(labels) if few else np.unique(labels, return_counts=True)[1]
+    also = ", ".join(name[:100] for name in ignored[:10])
+    warnings = [f"The dataset also holds {also}; only x and y are used."] if ignored else []
     if np.count_nonzero(counts) == 1:
         warnings.append("All examples have the same label, so a constant answer is always right.")
     return {

@@ -7,14 +7,16 @@ from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, inliner, shape_inference
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, defs, inliner, shape_inference
 
 from worker.formats.operators import ALLOWED
 from worker.formats.refusals import Refused
 
 LEAST_OPSET = 7
-EXAMPLE_BYTES_LIMIT = 2 * 1024**3  # of activations that one example may need
-NODES_LIMIT = 200_000
+PASS_BYTES_LIMIT = 2 * 1024**3  # of activations that one pass may need, of a single example if the batch is open
+NODES_LIMIT = 50_000  # after its functions are inlined; the largest real classifiers have a few thousand
+RANK_LIMIT = 16  # axes of a tensor
+DENSEST = 4  # numbers in a byte: the smallest types of ONNX have two bits
 EXPORT = (
     "Export it from PyTorch with torch.onnx.export(model.eval(), (example,), 'model.onnx', dynamo=True, "
     "external_data=False)."
@@ -43,12 +45,14 @@ class Read:
 def read_onnx(data: bytes) -> Read:
     """Check a model's bytes. Raises `Refused` with what is wrong and what to do."""
     model = _parse(data)
-    _check_size(model.graph)
     _check_operators(model)
+    _check_size(model)
     model = _inlined(model)
     try:
         checker.check_model(model)
         model = shape_inference.infer_shapes(model, data_prop=True)
+    except MemoryError:
+        raise
     except Exception as error:  # the checker raises what it likes, ValidationError and RuntimeError among others
         raise _malformed(f"The ONNX checker refuses it: {_first_line(error)}") from error
     _check_activations(model.graph)
@@ -89,9 +93,12 @@ def _parse(data: bytes) -> ModelProto:
     except (DecodeError, ValueError, RuntimeError) as error:
         raise _malformed("This is no ONNX model, or not all of one.") from error
     if not model.graph.node or not model.ir_version:
-        raise _malformed("There is no graph in this file.")
-    if _opset(model) < LEAST_OPSET:
-        raise _unsupported(f"The model is of opset {_opset(model)}; {LEAST_OPSET} or newer is read. {EXPORT}")
+        raise _malformed(f"There is no network in this file. {EXPORT}")
+    if not _opset(model):
+        raise _malformed("The file does not say of which opset it is.")
+    if not LEAST_OPSET <= _opset(model) <= defs.onnx_opset_version():
+        known = f"{LEAST_OPSET} to {defs.onnx_opset_version()}"
+        raise _unsupported(f"The model is of opset {_opset(model)}; {known} are read. {EXPORT}")
     return model
 
 
@@ -99,50 +106,43 @@ def _opset(model: ModelProto) -> int:
     return max((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=0)
 
 
-def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield from _graphs(inner)
-
-
 def _nodes(model: ModelProto) -> Iterator[NodeProto]:
-    for graph in _graphs(model.graph):
-        yield from graph.node
+    yield from model.graph.node
     for function in model.functions:
         yield from function.node
 
 
-def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    for inner in _graphs(graph):
-        yield from inner.initializer
-        for node in inner.node:
-            for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
-                yield from attribute.tensors
+def _tensors(model: ModelProto) -> Iterator[TensorProto]:
+    yield from model.graph.initializer
+    for node in _nodes(model):
+        for attribute in node.attribute:
+            yield from ([attribute.t] if attribute.HasField("t") else []) + list(attribute.tensors)
 
 
-def _check_size(graph: GraphProto) -> None:
+def _check_size(model: ModelProto) -> None:
     """Every constant must bring the bytes it declares: a few bytes must not ask for gigabytes."""
-    for tensor in _tensors(graph):
+    for tensor in _tensors(model):
+        name = tensor.name[:100]
         if tensor.external_data or tensor.data_location == TensorProto.EXTERNAL:
             raise Refused(
                 "external-data-forbidden",
-                f"The weights {tensor.name!r} lie in another file. Save the model in one file: "
+                f"The weights {name!r} lie in another file. Save the model in one file: "
                 "onnx.save(onnx.load('model.onnx'), 'whole.onnx').",
             )
-        if any(size < 0 for size in tensor.dims) or len(tensor.dims) > 16:
-            raise _malformed(f"The weights {tensor.name!r} have the shape {list(tensor.dims)[:16]}.")
+        if tensor.data_type not in TYPES:
+            raise _malformed(f"The weights {name!r} are of type {tensor.data_type}, which does not exist.")
+        if any(size < 0 for size in tensor.dims) or len(tensor.dims) > RANK_LIMIT:
+            raise _malformed(f"The weights {name!r} have the shape {list(tensor.dims)[:RANK_LIMIT]}.")
+        size = math.prod(tensor.dims)
         if tensor.HasField("raw_data") and tensor.data_type in WIDTHS:
-            wanted = math.prod(tensor.dims) * WIDTHS[tensor.data_type]
+            wanted = size * WIDTHS[tensor.data_type]
             if wanted != len(tensor.raw_data):
-                raise _malformed(
-                    f"The weights {tensor.name!r} need {wanted:,} bytes and bring {len(tensor.raw_data):,}."
-                )
+                raise _malformed(f"The weights {name!r} need {wanted:,} bytes and bring {len(tensor.raw_data):,}.")
+        elif size > DENSEST * tensor.ByteSize():
+            raise _malformed(f"The weights {name!r} need {size:,} numbers, and bring {tensor.ByteSize():,} bytes.")
 
 
+TYPES = frozenset(TensorProto.DataType.values()) - {TensorProto.UNDEFINED}
 # Bytes of one element; types that pack several into a byte are left to the checker.
 WIDTHS: dict[int, int] = {
     TensorProto.FLOAT: 4,
@@ -162,19 +162,64 @@ WIDTHS: dict[int, int] = {
 
 
 def _check_operators(model: ModelProto) -> None:
-    functions = {(function.domain, function.name) for function in model.functions}
-    for count, node in enumerate(_nodes(model)):
-        if count > NODES_LIMIT:
-            raise Refused("model-too-large", f"The model has more than {NODES_LIMIT:,} nodes.")
-        if (node.domain, node.op_type) in functions:
-            continue
-        if node.domain not in ("", "ai.onnx") or node.op_type not in ALLOWED:
-            name = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+    if model.graph.sparse_initializer:
+        raise _unsupported(f"The model has sparse weights. Store them as dense ones. {EXPORT}")
+    sizes = _function_sizes(model)
+    total = sum(sizes.get((node.domain, node.op_type), 1) for node in model.graph.node)
+    if total > NODES_LIMIT:
+        raise Refused("model-too-large", f"The model has {total:,} nodes; {NODES_LIMIT:,} are the limit.")
+    off = _constantly_false(model.graph)
+    for node in _nodes(model):
+        name = (node.name or (node.output[0] if node.output else ""))[:100]
+        if (node.domain, node.op_type) not in sizes and not _is_allowed(node):
+            kind = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
             raise Refused(
                 "operator-not-allowed",
-                f"Node {node.name or node.output[0]!r} is a {name}, which is not among the operators that are run. "
+                f"Node {name!r} is a {kind[:100]}, which is not among the operators that are run. "
                 "Export the network alone, without pre- and post-processing and control flow.",
             )
+        if _trains(node, off):
+            raise _unsupported(f"Node {name!r} is in training mode, so that no answer is the same twice. {EXPORT}")
+
+
+def _is_allowed(node: NodeProto) -> bool:
+    """Is an operator on the list, and without the inner graphs and sparse constants that none of those has?"""
+    odd = any(each.HasField("g") or each.graphs or each.HasField("sparse_tensor") for each in node.attribute)
+    return node.domain in ("", "ai.onnx") and node.op_type in ALLOWED and not odd
+
+
+def _trains(node: NodeProto, off: set[str]) -> bool:
+    """Does a node draw random numbers, or mix the examples of a batch? Exports of model.eval() do neither."""
+    if node.op_type == "Dropout":
+        return len(node.input) > 2 and node.input[2] not in off
+    return any(each.name == "training_mode" and each.i for each in node.attribute)
+
+
+def _constantly_false(graph: GraphProto) -> set[str]:
+    """The names of all constants that are one `False`, and of the operand that is left out."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    constants |= {node.output[0]: node.attribute[0].t for node in graph.node if _is_plain_constant(node)}
+    false = (b"\0", [0])
+    return {""} | {name for name, t in constants.items() if t.raw_data in false or list(t.int32_data) in false}
+
+
+def _is_plain_constant(node: NodeProto) -> bool:
+    return node.op_type == "Constant" and len(node.output) == 1 and [each.name for each in node.attribute] == ["value"]
+
+
+def _function_sizes(model: ModelProto) -> dict[tuple[str, str], int]:
+    """How many nodes each local function is when it is inlined with all that it calls."""
+    bodies = {(function.domain, function.name): function.node for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+    waiting = set(bodies)
+    while waiting:
+        known = [name for name in waiting if not any((n.domain, n.op_type) in waiting for n in bodies[name])]
+        if not known:
+            raise _malformed("Its local functions call each other in a circle.")
+        for name in known:
+            sizes[name] = sum(sizes.get((node.domain, node.op_type), 1) for node in bodies[name])
+        waiting.difference_update(known)
+    return sizes
 
 
 def _inlined(model: ModelProto) -> ModelProto:
@@ -187,15 +232,15 @@ def _inlined(model: ModelProto) -> ModelProto:
 
 
 def _check_activations(graph: GraphProto) -> None:
-    """Bound what one example needs, by arithmetic on the inferred shapes."""
+    """Bound what one pass needs, by arithmetic on the inferred shapes; an axis without a size counts as one."""
     total = 0
-    for value in graph.value_info:
-        sizes = [size for size in _sizes(value)[1:] if isinstance(size, int)]
-        total += 4 * math.prod(sizes)
-        if total > EXAMPLE_BYTES_LIMIT:
+    for value in [*graph.input, *graph.value_info, *graph.output]:
+        total += 4 * math.prod(size for size in _sizes(value) if isinstance(size, int))
+        if total > PASS_BYTES_LIMIT:
             raise Refused(
                 "model-too-large",
-                f"One example needs more than {EXAMPLE_BYTES_LIMIT:,} bytes of activations (at {value.name!r}).",
+                f"One pass needs more than {PASS_BYTES_LIMIT:,} bytes of activations (at {value.name[:100]!r}). Export "
+                "it for smaller inputs, or for a batch of one.",
             )
 
 

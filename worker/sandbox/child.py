@@ -18,6 +18,8 @@ from worker.formats.refusals import Refused
 from worker.sandbox import frames, walls
 from worker.sandbox.frames import Array, BrokenFrameError
 
+# How far two answers to one example may lie apart, relatively and absolutely: a CPU repeats itself to the last bit.
+TOLERANCES = {"cpu": (0.0, 0.0), "cuda": (1e-3, 1e-5)}
 REQUEST_LIMIT = 2 * 1024**3  # bytes of arrays in one request, which our own parent makes
 
 Answer = tuple[dict[str, Any], Sequence[Array]]
@@ -31,11 +33,17 @@ class Answers:
         self._inputs: Any = None
 
     def open_model(self, asked: dict[str, Any], _arrays: list[Array], files: list[int]) -> Answer:
-        """Read a model and run it once, on zeros, so that what the runtime refuses is known before anyone waits."""
+        """Read a model and try it, so that what the runtime refuses is known before anyone waits."""
         self._network, found = _open_model(files[0], asked["threads"], asked["device"])
-        _try(self._network, found)
+        _try(self._network, found, asked["device"])
         sites = [
-            {"site": site.name, "op": site.op, "units": site.units, "convolutional": site.convolutional}
+            {
+                "site": site.name,
+                "op": site.op,
+                "units": site.units,
+                "convolutional": site.convolutional,
+                "exits": len(site.exits),
+            }
             for site in self._network.sites
         ]
         versions = {name: metadata.version(name) for name in ("numpy", "onnx", _runtime())}
@@ -91,17 +99,27 @@ def _open_model(file: int, threads: int, device: Any) -> tuple[Any, dict[str, An
     return network, read.found
 
 
-def _try(network: Any, found: dict[str, Any]) -> None:
-    """Run one example of zeros through all masks."""
-    shape = [size if isinstance(size, int) else 1 for size in found["inputs"][0]["shape"][1:]]
+def _try(network: Any, found: dict[str, Any], device: str) -> None:
+    """Run a few examples through all masks: it must run, give one row an example, and keep examples apart.
+
+    A model that leaves other axes than the batch open is tried on its dataset alone.
+    """
+    shape = found["inputs"][0]["shape"][1:]
     network.mask([site.name for site in network.sites], "zero")
+    if not all(isinstance(size, int) for size in shape):
+        return
     masks = [np.ones((1, site.units), np.bool_) for site in network.sites]
-    once = np.zeros(1, np.int64)
-    outputs = network.outputs(np.zeros((1, *shape), np.float32), once, once, masks)
+    inputs = np.random.default_rng(0).standard_normal((3, *shape), dtype=np.float32)
+    kept = np.zeros(2, np.int64)
+    once, again = (network.outputs(inputs, np.array([0, other]), kept, masks)[:1] for other in (1, 2))
     classes = found["output"]["classes"]
-    if outputs.shape != (1, classes):
+    if once.shape != (1, classes):
+        raise Refused("model-unsupported", f"For one example the model gives {list(once.shape)}, not [1, {classes}].")
+    if not np.allclose(once, again, *(TOLERANCES[device]), equal_nan=True):
         raise Refused(
-            "model-unsupported", f"For one example the model gives {list(outputs.shape)}, not [1, {classes}]."
+            "model-unsupported",
+            "The model's answer to one example depends on which others are in its batch. Export it in evaluation mode, "
+            "with model.eval(), and without dynamic quantisation.",
         )
 
 
@@ -146,7 +164,7 @@ def main() -> None:
     with socket.socket(fileno=int(socket_number)) as to_parent:
         while True:
             try:
-                asked, arrays, files = frames.receive(to_parent, REQUEST_LIMIT)
+                asked, arrays, files = frames.receive(to_parent, REQUEST_LIMIT, frames.FILES)
             except BrokenFrameError:
                 return
             header, answer = _answer(questions[asked["do"]], asked, arrays, files)

@@ -1,0 +1,215 @@
+"""The child process: what it answers, what it may not do, and that nothing of it is left."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from tests import nets
+from tests.conftest import wait_until
+from tests.nets import checked, noise
+from worker.ablation.network import Network
+from worker.formats.refusals import Refused
+from worker.sandbox.parent import MIB, Child, Crashed, TimedOut
+
+MEMORY = 4 * 1024 * MIB
+
+
+def child(**changes: Any) -> Child:
+    return Child(**{"memory_bytes": MEMORY, "seconds": 60, "threads": 1, **changes})
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, its inputs as they are stored, and a dataset."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "model.onnx").write_bytes(nets.residual())
+    inputs = noise(1, 40, 2, 8, 8)
+    (folder / "inputs").write_bytes(inputs.tobytes())
+    np.savez(folder / "data.npz", x=inputs, y=np.arange(40) % 3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(files: Path) -> Iterator[Child]:
+    """A child that holds a model, its masks and its inputs."""
+    with child() as one:
+        found = one.open_model(files / "model.onnx")
+        one.load(files / "inputs", (40, 2, 8, 8), [site["site"] for site in found["sites"]], "zero")
+        yield one
+
+
+def test_a_child_answers_what_a_network_does(loaded: Child, files: Path) -> None:
+    """Masks and trials go over, outputs come back, bit for bit those of the same network in this process."""
+    inputs = noise(1, 40, 2, 8, 8)
+    network = Network(*checked((files / "model.onnx").read_bytes()))
+    names, units = [site.name for site in network.sites], [site.units for site in network.sites]
+    generator = np.random.default_rng(2)
+    masks = [generator.random((9, n)) < 0.5 for n in units]
+    examples, lesions = generator.integers(0, 40, 70), generator.integers(0, 9, 70)
+    for clamp in ("zero", "mean"):
+        means = loaded.means(units) if clamp == "mean" else None
+        loaded.load(files / "inputs", inputs.shape, names, clamp, means)
+        network.mask(names, clamp, network.means(inputs) if clamp == "mean" else None)
+        expected = network.outputs(inputs, examples, lesions, masks)
+        np.testing.assert_array_equal(loaded.outputs(examples, lesions, masks), expected)
+        np.testing.assert_array_equal(loaded.intact(3, 38), network.intact(inputs, 3, 38))
+
+
+def test_a_child_has_no_secret_and_no_privilege(files: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its environment holds nothing of ours; it cannot dump core, gain privileges, or open many files."""
+    monkeypatch.setenv("LESION_DATABASE_URL", "postgresql://secret")
+    with child() as one:
+        one.read_dataset(files / "data.npz", tmp_path / "x")
+        process = Path(f"/proc/{one.pid}")
+        assert b"LESION" not in process.joinpath("environ").read_bytes()
+        assert "NoNewPrivs:\t1" in process.joinpath("status").read_text()
+        limits = {line[:26].strip(): line[26:].split()[:2] for line in (process / "limits").read_text().splitlines()}
+        assert limits["Max core file size"] == ["0", "0"]
+        assert limits["Max open files"] == ["256", "256"]
+        assert limits["Max data size"] == [str(MEMORY)] * 2
+        assert os.getpgid(one.pid) == one.pid
+        open_files = {os.readlink(each) for each in (process / "fd").iterdir()}
+        assert {each for each in open_files if each.startswith("/") and each != os.devnull} == {
+            each for each in open_files if "(deleted)" in each
+        }
+
+
+def test_a_dataset_is_unpacked_and_its_labels_come_back(files: Path, tmp_path: Path) -> None:
+    """Inputs go to a file of ours, whatever was in it; labels come to the parent."""
+    (tmp_path / "x").write_bytes(b"old" * 10_000)
+    with child(file_bytes=MIB) as one:
+        found, labels = one.read_dataset(files / "data.npz", tmp_path / "x")
+    np.testing.assert_array_equal(labels, np.arange(40) % 3)
+    assert (tmp_path / "x").read_bytes() == (files / "inputs").read_bytes()
+    assert found["examples"] == 40
+
+
+def test_a_refusal_leaves_the_child_usable(files: Path, tmp_path: Path) -> None:
+    """A file that is refused is an answer, not a crash."""
+    (tmp_path / "evil.onnx").write_bytes(b"\x80\x04\x95 a pickle")
+    with child() as one:
+        with pytest.raises(Refused) as refused:
+            one.open_model(tmp_path / "evil.onnx")
+        assert refused.value.kind == "unsupported-format"
+        assert one.open_model(files / "model.onnx")["output"]["classes"] == 3
+
+
+def test_a_model_without_units_is_refused(tmp_path: Path) -> None:
+    """A linear model has nothing to lose before its classifier."""
+    (tmp_path / "linear.onnx").write_bytes(nets.linear())
+    with child() as one, pytest.raises(Refused, match="no unit"):
+        one.open_model(tmp_path / "linear.onnx")
+
+
+def test_a_model_that_mixes_examples_is_refused(tmp_path: Path) -> None:
+    """If one example's answer depends on its neighbours, no two chunks would agree."""
+    (tmp_path / "mixing.onnx").write_bytes(nets.mixing())
+    with child() as one, pytest.raises(Refused, match="depends on which others"):
+        one.open_model(tmp_path / "mixing.onnx")
+
+
+def test_more_memory_than_allowed_is_refused(tmp_path: Path) -> None:
+    """A model that needs more than its process may have ends as `resource-exhausted`, and nothing else is harmed."""
+    (tmp_path / "wide.onnx").write_bytes(nets.tall(2**26))
+    with child(memory_bytes=700 * MIB) as one, pytest.raises(Refused) as refused:
+        one.open_model(tmp_path / "wide.onnx")
+    assert refused.value.kind == "resource-exhausted"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"refused": ["made-up", "detail"]},
+        {"refused": ["resource-exhausted", {}]},
+        {"refused": "no"},
+        {"found": ["a list"]},
+        {"found": None, "refused": None},
+        {},
+    ],
+)
+def test_an_answer_that_is_none_is_a_crash(answer: dict[str, Any]) -> None:
+    """A hostile child may say what it likes: no unknown problem and no other type gets past, and it is ended."""
+    with child() as one:
+        with pytest.raises(Crashed, match="no answer"):
+            one._result(answer)
+        wait_until(lambda: gone(one.pid), "the child is ended")
+
+
+def test_a_killed_child_is_a_crash(files: Path, tmp_path: Path) -> None:
+    """The parent learns which signal it was, and guesses why."""
+    with child() as one:
+        one.read_dataset(files / "data.npz", tmp_path / "x")
+        os.kill(one.pid, signal.SIGKILL)
+        with pytest.raises(Crashed, match="SIGKILL, perhaps out of memory") as crash:
+            one.read_dataset(files / "data.npz", tmp_path / "x")
+    assert crash.value.signal == signal.SIGKILL
+
+
+def test_last_words_are_kept(files: Path, tmp_path: Path) -> None:
+    """A child that fails says why on its stderr, and the parent waits for that."""
+    with child() as one, pytest.raises(Crashed, match=r"exit code 1.*AttributeError") as crash:
+        one.load(files / "inputs", (40, 2, 8, 8), ["conv"], "zero")  # before any model
+    assert crash.value.signal is None
+
+
+def test_a_child_that_hangs_is_killed(files: Path, tmp_path: Path) -> None:
+    """The wall clock is the parent's, and needs no help from the child."""
+    with child(seconds=0.5) as one:
+        os.kill(one.pid, signal.SIGSTOP)
+        with pytest.raises(TimedOut):
+            one.read_dataset(files / "data.npz", tmp_path / "x")
+        wait_until(lambda: gone(one.pid), "the hanging child is killed")
+
+
+def test_another_thread_may_end_it(files: Path, tmp_path: Path) -> None:
+    """Whoever waits for an answer gets a crash at once."""
+    with child() as one:
+        os.kill(one.pid, signal.SIGSTOP)
+        killer = threading.Timer(0.2, one.kill)
+        killer.start()
+        with pytest.raises(Crashed):
+            one.read_dataset(files / "data.npz", tmp_path / "x")
+        killer.join()
+
+
+def test_nothing_is_left(files: Path, tmp_path: Path) -> None:
+    """After the block there is no process, no zombie and no open file; ending twice is fine."""
+    before = len(os.listdir("/proc/self/fd"))
+    with child() as one:
+        one.read_dataset(files / "data.npz", tmp_path / "x")
+    assert not psutil.pid_exists(one.pid)
+    assert len(os.listdir("/proc/self/fd")) == before
+    one.kill()
+    one.close()
+
+
+def test_the_child_of_a_killed_parent_dies(tmp_path: Path) -> None:
+    """kill -9 of a worker leaves no child behind: the kernel sees to it."""
+    script = """
+        import signal
+        from worker.sandbox.parent import Child
+        child = Child(memory_bytes=2**32, seconds=60, threads=1)
+        print(child.pid, flush=True)
+        signal.pause()
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        wait_until(lambda: b"worker.sandbox.child" in Path(f"/proc/{pid}/cmdline").read_bytes(), "the child is up")
+        parent.kill()
+        parent.wait()
+        wait_until(lambda: gone(pid), "the child is dead")
