@@ -1,5 +1,7 @@
 """`lesion demo`: two shipped networks, one that learned and one that memorised, scored side by side."""
 
+import shutil
+import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -52,6 +54,14 @@ def _scored(errors: Console) -> dict[str, Evaluation]:
         return {name: one.wait(partial(show, name)) for name, one in started.items()}
 
 
+def _command() -> str:
+    """How the user can type what runs here: the command is on the path of an active environment alone."""
+    program = Path(sys.argv[0]).absolute()
+    if shutil.which("lesion") == str(program) or not program.is_relative_to(Path.cwd()):
+        return "lesion"
+    return str(program.relative_to(Path.cwd()))
+
+
 def _tell(answers: dict[str, Evaluation], out: Console, errors: Console) -> int:
     for answer in answers.values():
         if answer.result is None:
@@ -66,8 +76,8 @@ def _tell(answers: dict[str, Evaluation], out: Console, errors: Console) -> int:
     out.print(MEANING)
     out.print("\nGo on with your own:", style="bold")
     for line in (
-        "lesion score MODEL.onnx DATASET.npz",
-        "lesion serve",
+        f"{_command()} score MODEL.onnx DATASET.npz",
+        f"{_command()} serve",
         f"curl -F model=@{model} -F dataset=@{dataset} 'http://127.0.0.1:8000/v1/evaluations?wait=60'",
     ):
         out.print(f"  {line}", soft_wrap=True)

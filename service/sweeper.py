@@ -21,7 +21,11 @@ log = structlog.get_logger()
 
 
 def run_once(engine: Engine, patience: float = PATIENCE) -> int:
-    """One sweep: hint again at all that waits for a worker. Returns how many hints were sent."""
+    """One sweep: hint again at all that waits for a worker. Returns how many hints were sent.
+
+    `patience` is for evaluations, which know their lease. An inspection has none: hinted at too soon, it would only be
+    done twice, and that where workers are slow already.
+    """
     hints = 0
     if _room(broker.EVALUATIONS):
         with transaction(engine) as db:
@@ -29,7 +33,7 @@ def run_once(engine: Engine, patience: float = PATIENCE) -> int:
         hints += sum(broker.hint_evaluation(evaluation) for evaluation, missing in wanted for _ in range(missing))
     if _room(broker.INSPECTIONS):
         with transaction(engine) as db:
-            uninspected = artifacts.uninspected(db, patience, BATCH)
+            uninspected = artifacts.uninspected(db, PATIENCE, BATCH)
         hints += sum(broker.hint_inspection(kind, digest) for kind, digest in uninspected)
     with transaction(engine) as db:
         artifacts.forget_refused(db, REFUSALS_KEPT)

@@ -80,7 +80,8 @@ def test_live_progress_is_silent_without_a_terminal():
 
 def test_live_progress_draws_a_bar_for_each_name():
     """On a terminal each evaluation has its own line."""
-    out = Console(file=io.StringIO(), force_terminal=True, width=120, force_interactive=True)
+    xterm = {"TERM": "xterm"}  # not the caller's: on a dumb terminal nothing is drawn over
+    out = Console(file=io.StringIO(), force_terminal=True, width=120, force_interactive=True, _environ=xterm)
     with terminal.live(out) as show:
         for name in ("first", "second"):
             show(name, answers.evaluation("running"))
