@@ -1,7 +1,7 @@
 """`adaptive` against `grid` on both shipped examples, through the service: `python -m benchmarks.estimators`.
 
-The grid is the paper's protocol: 60 orderings x 41 fractions x all 2,000 examples, 4.9 million forward passes a network.
-Both must agree within their intervals.
+The grid is the paper's protocol: 60 orderings x 41 fractions x all 2,000 examples, 4.9 million passes a network. Both
+must agree within their intervals.
 """
 
 import argparse

@@ -118,8 +118,8 @@ class Network:
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
         options.use_deterministic_compute = True
-        # Waiting threads do not spin. With two threads spinning saves 15 % on an idle machine (0.106 against 0.125 ms an
-        # example), but costs 37 % on a busy one (0.538 against 0.394), and workers share their machines.
+        # Waiting threads do not spin. With two threads, spinning saves 15 % on an idle machine (0.106 against 0.125 ms
+        # an example), but costs 37 % on a busy one (0.538 against 0.394), and workers share their machines.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
         try:
