@@ -161,7 +161,7 @@ class Course:
             score=_estimate(summary.score) if summary else None,
             score_refused=summary.refusal if summary else scoring.refusal(self.intact, subject.chance),
             auc=_estimate(summary.auc) if summary else None,
-            intact=schemas.Estimate(**asdict(scoring.wilson(*self.intact, config.confidence))),
+            intact=_known(scoring.intact_accuracy(self.intact, config.confidence)),
             chance=round(subject.chance, 6),
             half_life=_estimate(summary.half_life) if summary else None,
             metric=config.metric,

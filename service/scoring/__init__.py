@@ -2,7 +2,7 @@
 
 from service.scoring.curve import Point
 from service.scoring.interval import LEAST_MARGIN, Estimate, Estimator, auc, enough, student, wilson
-from service.scoring.score import Group, Summary, live, refusal, summarise
+from service.scoring.score import Group, Summary, intact_accuracy, live, refusal, summarise
 from service.scoring.tally import Payload, Tally, count
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "auc",
     "count",
     "enough",
+    "intact_accuracy",
     "live",
     "refusal",
     "student",

@@ -7,7 +7,7 @@ from service.scoring.curve import Point, curve, half_life
 from service.scoring.interval import LEAST_MARGIN, Estimate, Estimator, auc, margin, wilson
 from service.scoring.tally import Tally
 
-__all__ = ["Estimate", "Group", "Summary", "live", "refusal", "summarise"]
+__all__ = ["Estimate", "Group", "Summary", "intact_accuracy", "live", "refusal", "summarise"]
 
 DIGITS = 6  # published; far below any interval's width, far above the last bits in which two machines may differ
 
@@ -67,13 +67,18 @@ def summarise(
         score=whole.score,
         refusal=refusal(intact, chance),
         auc=whole.auc,
-        intact=_rounded(wilson(*intact, confidence)),
+        intact=intact_accuracy(intact, confidence),
         chance=round(chance, DIGITS),
         half_life=whole.half_life,
         curve=whole.curve,
         groups=groups,
         trials=whole.trials,
     )
+
+
+def intact_accuracy(intact: tuple[int, int], confidence: float) -> Estimate:
+    """A(0) of right answers and examples, with Wilson's interval: the dataset as a sample of where it came from."""
+    return _rounded(wilson(*intact, confidence))
 
 
 def live(
