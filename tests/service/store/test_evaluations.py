@@ -139,6 +139,17 @@ def test_workers_hold_different_chunks(engine: Engine) -> None:
     assert set(indices[1::2]) == {1}
 
 
+def test_only_the_holder_stores_a_chunk(engine: Engine) -> None:
+    """A live worker cannot store a chunk that another live worker holds."""
+    shared = new(engine, workers=2)
+    one, two = claimed(engine, shared), claimed(engine, shared)
+    assert hold(engine, one) == chunks.Held(0, 0, 0)
+    with pytest.raises(ClaimLostError), transaction(engine) as db:
+        chunks.add_chunk(db, two, 0, {})
+    with transaction(engine) as db:
+        chunks.add_chunk(db, one, 0, {})
+
+
 def test_hold_stops_at_the_end(engine: Engine, evaluation: str) -> None:
     """A grid has a last chunk; beyond it there is nothing to hold."""
     owner = claimed(engine, evaluation)
