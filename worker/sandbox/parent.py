@@ -32,9 +32,11 @@ TAIL = 2000  # bytes of what a crashed child had to say
 LAST_WORDS = 2.0  # seconds that a dying child gets to say them
 DETAIL_LIMIT = 4000  # characters of a refusal's detail
 # All that a child's environment has: nothing of ours, and nothing that makes runtimes talk to the network.
+# Nor may it write the byte code of what it imports: cut short by its own limit, that would break every later child.
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "PYTHONNOUSERSITE": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
     "ORT_DISABLE_TELEMETRY": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

@@ -70,12 +70,15 @@ def test_a_child_answers_what_a_network_does(loaded: Child, files: Path) -> None
 
 
 def test_a_child_has_no_secret_and_no_privilege(files: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its environment holds nothing of ours; it cannot dump core, gain privileges, or open many files."""
+    """Its environment holds nothing of ours; it cannot dump core, gain privileges or open many files."""
     monkeypatch.setenv("LESION_DATABASE_URL", "postgresql://secret")
     with child() as one:
         one.read_dataset(files / "data.npz", tmp_path / "x")
         process = Path(f"/proc/{one.pid}")
-        assert b"LESION" not in process.joinpath("environ").read_bytes()
+        environment = process.joinpath("environ").read_bytes()
+        assert b"LESION" not in environment
+        # Byte code written up to the limit on files, and no further, once broke all later children.
+        assert b"PYTHONDONTWRITEBYTECODE=1" in environment
         assert "NoNewPrivs:\t1" in process.joinpath("status").read_text()
         limits = {line[:26].strip(): line[26:].split()[:2] for line in (process / "limits").read_text().splitlines()}
         assert limits["Max core file size"] == ["0", "0"]
