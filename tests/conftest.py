@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
+import kombu.pools
 import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
+from service import broker
 from service.store.session import connect, migrate
 
 
@@ -24,6 +26,14 @@ def wait_until(true: Callable[[], object], description: str, seconds: float = 20
         if time.monotonic() > deadline:
             pytest.fail(f"not within {seconds} s: {description}")
         time.sleep(0.02)
+
+
+def use_broker(url: str) -> None:
+    """Let this process hint to that broker. Celery keeps the connections to the first one it was told of."""
+    broker.celery.conf.broker_url = url
+    broker.celery.amqp._producer_pool = None
+    broker.celery._pool = None
+    kombu.pools.reset()
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from service.cli import app
 from service.settings import Settings
 from service.store import evaluations
 from service.store.session import connect, reading, transaction
-from tests.conftest import wait_until
+from tests.conftest import use_broker, wait_until
 from tests.service import answers
 
 LESION = str(Path(sys.executable).with_name("lesion"))
@@ -53,7 +53,9 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A service over a folder of its own, without a broker: hints get lost."""
-    monkeypatch.setenv("LESION_BROKER_URL", f"redis+socket://{tmp_path}/nobody.sock")
+    nobody = f"redis+socket://{tmp_path}/nobody.sock"
+    monkeypatch.setenv("LESION_BROKER_URL", nobody)
+    use_broker(nobody)
     return Settings(data=tmp_path / "data", inspect_wait=0)
 
 

@@ -17,13 +17,16 @@ from service.client import Client, Refused, Unreachable
 from service.settings import Settings
 from service.store import evaluations
 from service.store.session import connect, transaction
+from tests.conftest import use_broker
 from tests.service import answers
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A service over a folder of its own, without broker or worker: hints get lost, which it puts up with."""
-    monkeypatch.setenv("LESION_BROKER_URL", f"redis+socket://{tmp_path}/nobody.sock")
+    nobody = f"redis+socket://{tmp_path}/nobody.sock"
+    monkeypatch.setenv("LESION_BROKER_URL", nobody)
+    use_broker(nobody)
     return Settings(data=tmp_path / "data", inspect_wait=0)
 
 

@@ -9,12 +9,13 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
-from service import broker, schemas
+from service import schemas
 from service.api.deps import Backends
 from service.app import create_app
 from service.settings import Settings
 from service.store import artifacts, evaluations
 from service.store.session import transaction
+from tests.conftest import use_broker
 from tests.service import answers
 
 MODEL_FOUND: dict[str, Any] = {
@@ -69,7 +70,7 @@ class Api:
 @pytest.fixture
 def api(tmp_path: Path, valkey: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     monkeypatch.setenv("LESION_BROKER_URL", valkey)
-    broker.celery.conf.broker_url = valkey
+    use_broker(valkey)
     settings = Settings(data=tmp_path, inspect_wait=0, max_model_bytes=1000, max_dataset_bytes=1000)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield Api(client, settings)
