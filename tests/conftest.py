@@ -12,6 +12,7 @@ from pathlib import Path
 import boto3
 import kombu.pools
 import pytest
+import structlog
 from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
@@ -34,6 +35,13 @@ def use_broker(url: str) -> None:
     broker.celery.amqp._producer_pool = None
     broker.celery._pool = None
     kombu.pools.reset()
+
+
+@pytest.fixture(autouse=True)
+def _logs() -> Iterator[None]:
+    """What a command set up in this process would log to that test's stderr, which is closed by the next one."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
