@@ -20,7 +20,7 @@ from service import broker
 from service.store.session import connect, migrate
 
 
-def wait_until(true: Callable[[], object], description: str, seconds: float = 20.0) -> None:
+def wait_until(true: Callable[[], object], description: str, seconds: float = 60.0) -> None:
     """Poll until something holds; fail with its description if it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not true():

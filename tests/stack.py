@@ -58,7 +58,7 @@ class Stack:
         """The evaluation's body."""
         return self.client.get(f"{EVALUATIONS}/{evaluation}", params={"wait": wait}).json()
 
-    def ended(self, evaluation: str, seconds: float = 60) -> Any:
+    def ended(self, evaluation: str, seconds: float = 120) -> Any:
         """The evaluation's body once it has ended."""
         wait_until(lambda: self.get(evaluation, wait=5)["state"] in ("succeeded", "failed"), "the end", seconds)
         return self.get(evaluation)

@@ -113,7 +113,7 @@ BAD_DATASETS: dict[str, tuple[Callable[[], bytes], int, str, str]] = {
 def stack(tmp_path_factory: pytest.TempPathFactory, valkey: str) -> Iterator[Stack]:
     """One service for all cases: what one of them breaks, the next ones would notice."""
     folder = tmp_path_factory.mktemp("bad")
-    with running(folder, f"sqlite:///{folder}/lesion.db", valkey) as stack:
+    with running(folder, f"sqlite:///{folder}/lesion.db", valkey, inspect_wait=90) as stack:
         stack.worker(broker.INSPECTIONS)
         stack.worker(broker.EVALUATIONS)
         yield stack

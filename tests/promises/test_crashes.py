@@ -39,7 +39,7 @@ def kill_child(stack: Stack) -> None:
             found.extend([process] if process is not None else [])
         return bool(found) or stack.client.get("/v1/evaluations?state=failed").json()["data"] != []
 
-    wait_until(look, "a child, or the end", 30)
+    wait_until(look, "a child, or the end", 90)
     for process in found:
         with suppress(psutil.NoSuchProcess):
             process.kill()
@@ -49,7 +49,7 @@ def kill_child(stack: Stack) -> None:
 def test_a_killed_child_costs_nothing_but_time(stack: Stack) -> None:
     """kill -9 of the child in the middle: the evaluation goes on to its end."""
     evaluation = stack.submit(*paths("learned"), '{"precision": 0.01}').json()["id"]
-    wait_until(lambda: stack.get(evaluation)["progress"]["trials"] > 0, "the first trials", 60)
+    wait_until(lambda: stack.get(evaluation)["progress"]["trials"] > 0, "the first trials", 90)
     kill_child(stack)
     assert stack.ended(evaluation)["state"] == "succeeded"
 
@@ -70,6 +70,6 @@ def test_a_chunk_that_always_crashes_fails_the_evaluation(stack: Stack) -> None:
 def test_cancelling_ends_the_child(stack: Stack) -> None:
     """A cancelled evaluation's child is gone within seconds."""
     evaluation = stack.submit(*paths("learned"), LONG).json()["id"]
-    wait_until(lambda: stack.get(evaluation)["progress"]["trials"] > 0, "the first trials", 60)
+    wait_until(lambda: stack.get(evaluation)["progress"]["trials"] > 0, "the first trials", 90)
     assert stack.client.delete(f"/v1/evaluations/{evaluation}").json()["state"] == "cancelled"
-    wait_until(lambda: child(stack) is None, "no child left", 10)
+    wait_until(lambda: child(stack) is None, "no child left")

@@ -67,7 +67,7 @@ def test_a_killed_worker_changes_nothing(
     with running(tmp_path, database, valkey, inspect_wait=0) as stack:
         first = stack.worker()
         evaluation = submit(stack, 1)
-        wait_until(lambda: stack.get(evaluation)["progress"]["trials"] >= 4 * 512, "some chunks", 30)
+        wait_until(lambda: stack.get(evaluation)["progress"]["trials"] >= 4 * 512, "some chunks", 90)
         stack.kill(first)
         before = stack.get(evaluation)
         assert before["state"] == "running"
