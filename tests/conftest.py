@@ -11,6 +11,7 @@ from pathlib import Path
 
 import boto3
 import kombu.pools
+import psutil
 import pytest
 import structlog
 from moto.server import ThreadedMotoServer
@@ -27,6 +28,22 @@ def wait_until(true: Callable[[], object], description: str, seconds: float = 60
         if time.monotonic() > deadline:
             pytest.fail(f"not within {seconds} s: {description}")
         time.sleep(0.02)
+
+
+def words(process: psutil.Process) -> list[str]:
+    """The command line of a process; nothing if it has ended meanwhile."""
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []
+
+
+def alive(process: psutil.Process) -> bool:
+    """Does it still run?"""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def use_broker(url: str) -> None:

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from service.examples import paths
-from tests.conftest import wait_until
+from tests.conftest import wait_until, words
 from tests.stack import Stack, running
 
 LONG = '{"precision": 0.002, "limits": {"trials": 100000000}}'
@@ -25,7 +25,7 @@ def stack(tmp_path: Path, valkey: str) -> Iterator[Stack]:
 def child(stack: Stack) -> psutil.Process | None:
     """The process that holds the model now."""
     below = psutil.Process(stack.workers[0].pid).children(recursive=True)
-    found = [process for process in below if "worker.sandbox.child" in " ".join(process.cmdline())]
+    found = [process for process in below if "worker.sandbox.child" in " ".join(words(process))]
     return found[0] if found else None
 
 

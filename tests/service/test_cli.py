@@ -24,7 +24,7 @@ from service.cli import app
 from service.settings import Settings
 from service.store import evaluations
 from service.store.session import connect, reading, transaction
-from tests.conftest import use_broker, wait_until
+from tests.conftest import alive, use_broker, wait_until, words
 from tests.service import answers
 
 LESION = str(Path(sys.executable).with_name("lesion"))
@@ -299,12 +299,12 @@ def test_ctrl_c_takes_down_the_stack_of_a_score(tmp_path, monkeypatch):
 
         def under_way() -> bool:
             family[:] = psutil.Process(process.pid).children(recursive=True)
-            return any(computing in one.cmdline() for one in family if one.is_running())
+            return any(computing in words(one) for one in family)
 
         wait_until(under_way, "the model is being run", 90)
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=20)
     assert process.returncode == 130, errors
     assert (out, errors) == (b"", b"")
-    assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert not [one for one in family if alive(one)]
     assert list(tmp_path.iterdir()) == []

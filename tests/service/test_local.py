@@ -23,7 +23,7 @@ from service.processes import CannotStartError
 from service.settings import Settings
 from service.store import artifacts, evaluations
 from service.store.session import connect, migrate, transaction
-from tests.conftest import wait_until
+from tests.conftest import alive, wait_until, words
 
 LESION = str(Path(sys.executable).with_name("lesion"))
 START = 60.0  # seconds; on two busy cores the imports take their time
@@ -78,7 +78,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 def gone(family: list[psutil.Process]) -> bool:
     """Is every one of them gone? (A zombie waits for whoever inherited it.)"""
-    return not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    return not [one for one in family if alive(one)]
 
 
 def long_evaluation(address: str) -> str:
@@ -92,7 +92,7 @@ def long_evaluation(address: str) -> str:
 
 def broker_socket(family: list[psutil.Process]) -> Path:
     """The broker's socket, as the API was told of it."""
-    urls = [one.environ()["LESION_BROKER_URL"] for one in family if "service.cli" in one.cmdline()]
+    urls = [one.environ()["LESION_BROKER_URL"] for one in family if "service.cli" in words(one)]
     return Path(urls[0].removeprefix("redis+socket://"))
 
 
