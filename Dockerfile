@@ -3,7 +3,9 @@
 #   docker build --target api .          the API: no ML library in it
 #   docker build --target worker .       evaluates and inspects, on the CPU
 #   docker build --target worker-gpu .   the same on CUDA 13 (driver 580 or newer)
-# What is installed is what lock/ pins, hashes checked. scripts/rehearse-image goes through these steps without Docker.
+# Workers hold torch, to convert .pt2 and TorchScript; with --build-arg CONVERT= they don't, and are 0.8 GB smaller.
+# What is installed is what lock/ pins, hashes checked, but for torch, whose CPU build has an index of its own.
+# scripts/rehearse-image goes through these steps without Docker.
 
 FROM python:3.12-slim-bookworm AS base
 RUN groupadd --gid 10001 lesion \
@@ -40,10 +42,22 @@ RUN --mount=from=wheel,source=/wheels,target=/wheels pip --python /opt/lesion/bi
 
 FROM environment AS worker-environment
 RUN pip --python /opt/lesion/bin/python install --require-hashes --no-deps -r lock/worker.txt
+ARG CONVERT=yes
+RUN if [ -n "$CONVERT" ]; then \
+        pip --python /opt/lesion/bin/python install --require-hashes --no-deps -r lock/convert.txt \
+        && pip --python /opt/lesion/bin/python install --no-deps \
+            --extra-index-url https://download.pytorch.org/whl/cpu -r lock/torch.txt; \
+    fi
 RUN --mount=from=wheel,source=/wheels,target=/wheels pip --python /opt/lesion/bin/python install --no-deps /wheels/*.whl
 
 FROM environment AS worker-gpu-environment
 RUN pip --python /opt/lesion/bin/python install --require-hashes --no-deps -r lock/worker-gpu.txt
+ARG CONVERT=yes
+RUN if [ -n "$CONVERT" ]; then \
+        pip --python /opt/lesion/bin/python install --require-hashes --no-deps -r lock/convert.txt \
+        && pip --python /opt/lesion/bin/python install --no-deps \
+            --extra-index-url https://download.pytorch.org/whl/cpu -r lock/torch.txt; \
+    fi
 RUN --mount=from=wheel,source=/wheels,target=/wheels pip --python /opt/lesion/bin/python install --no-deps /wheels/*.whl
 
 FROM base AS api

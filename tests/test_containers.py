@@ -169,10 +169,17 @@ def test_setup_builds_with_what_the_project_builds_with():
     assert backend.specifier.contains(version)
 
 
+def uncommented(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
 def test_locks_hash_every_package_and_name_no_index(lock):
-    """Nothing unhashed is installed, torch is not locked, and where packages come from is the user's own setting."""
+    """Nothing but torch is installed unhashed, and where packages come from is the user's own setting."""
     text = lock.read_text()
+    if lock.name == "torch.txt":
+        assert {canonicalize_name(Requirement(line).name) for line in uncommented(text)} == {"torch"}
+        return
     for entry in re.split(r"\n(?=\S)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)):
         assert "--hash=sha256:" in entry, entry[:80]
     assert "://" not in text
