@@ -17,7 +17,6 @@ from service import __version__, problems, sweeper
 from service.api import artifacts, document, evaluations, health
 from service.api.deps import Backends
 from service.settings import Settings
-from service.store.artifacts import KINDS
 from service.store.blobs import open_blobs
 from service.store.session import connect, migrate
 
@@ -33,8 +32,8 @@ def create_app(settings: Settings) -> FastAPI:
     """The application for these settings. Nothing is opened before it starts."""
     app = FastAPIOffline(title="Lesion", version=__version__, description=ABOUT, lifespan=_lifespan, redoc_url=None)
     app.state.settings = settings
-    for kind in KINDS:
-        app.include_router(artifacts.routes(kind))
+    for noun in artifacts.NOUNS:
+        app.include_router(artifacts.routes(noun))
     app.include_router(evaluations.router)
     app.include_router(health.router)
     app.add_exception_handler(problems.Problem, _problem)

@@ -1,7 +1,8 @@
-"""The command line: `lesion serve`, `score`, `demo`, and the parts one by one for containers.
+"""The command line: `lesion serve`, `score`, `inspect`, `demo`, and the parts one by one for containers.
 
-Exit codes: 0 done, 1 cannot start, 2 wrong usage, 3 no score (not judged), 130 interrupted. Each command imports what
-it runs: all together take two seconds, which `lesion --help` and each process of the stack would pay at its start.
+Exit codes: 0 done, 1 cannot start, 2 wrong usage, 3 no score or refused (not judged), 4 timed out, 130 interrupted.
+Each command imports what it runs: all together take two seconds, which `lesion --help` and each process of the stack
+would pay at its start.
 """
 
 import io
@@ -9,13 +10,13 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
 
 from service import __version__, examples, logs, terminal
-from service.schemas import Config
+from service import config_options as options
 from service.settings import Settings
 
 CANNOT_START, USAGE = 1, 2
@@ -28,8 +29,27 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with every local variable helps nobody who only uses this
 )
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", exists=True, dir_okay=False, help="An .onnx file.")]
-Dataset = Annotated[Path, typer.Argument(metavar="DATASET", exists=True, dir_okay=False, help="An .npz with x and y.")]
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL", exists=True, dir_okay=False, help="An .onnx, .pt2 or TorchScript file.")
+]
+Dataset = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATASET",
+        exists=True,
+        help="An .npz, .parquet, .safetensors or .csv file; a zip, tar or folder of images in class folders.",
+    ),
+]
+ModelData = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--model-data", metavar="FILE", exists=True, dir_okay=False, help="A file MODEL's weights lie in; repeatable."
+    ),
+]
+Inspected = Annotated[
+    list[Path], typer.Argument(metavar="FILE", exists=True, help="A model, and its data files; or a dataset.")
+]
+Server = Annotated[str | None, typer.Option(help="Address of a running service, instead of our own.")]
 Folder = Annotated[Path | None, typer.Option("--data", file_okay=False, help="Folder to keep everything in.")]
 
 
@@ -59,8 +79,8 @@ def _lesion(version: Version = False) -> None:
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any. [default: 8000]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. (default: 127.0.0.1)")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any. (default: 8000)")] = None,
     data: Folder = None,
 ) -> None:
     """Run everything on this machine: API, workers, broker and database. Ctrl-C stops it."""
@@ -81,40 +101,70 @@ def serve(
 
 @app.command()
 def score(
+    context: typer.Context,
     model: Model,
     dataset: Dataset,
+    model_data: ModelData = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the evaluation as JSON and nothing else.")] = False,
-    precision: Annotated[float | None, typer.Option(help="Half the width of the score's interval. [0.01]")] = None,
-    scope: Annotated[Literal["network", "layer", "paper"] | None, typer.Option(help="What is ablated at once.")] = None,
-    site: Annotated[str | None, typer.Option(help="With scope layer: the one site to ablate.")] = None,
-    estimator: Annotated[Literal["adaptive", "grid"] | None, typer.Option(help="How trials are drawn.")] = None,
-    orderings: Annotated[int | None, typer.Option(help="With estimator grid. [10]")] = None,
-    fractions: Annotated[int | None, typer.Option(help="With estimator grid: points on [0, 1]. [21]")] = None,
-    clamp: Annotated[Literal["zero", "mean"] | None, typer.Option(help="What ablated units are set to.")] = None,
-    confidence: Annotated[float | None, typer.Option(help="Of every interval. [0.95]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random draw. [0]")] = None,
-    split: Annotated[str | None, typer.Option(help="What the dataset is, such as train or test.")] = None,
-    server: Annotated[str | None, typer.Option(help="Address of a running service, instead of our own.")] = None,
+    config_file: options.ConfigFile = None,
+    precision: options.Precision = None,
+    metric: options.Measure = None,
+    k: options.K = None,
+    scope: options.Scope = None,
+    site: options.Site = None,
+    sites: options.Sites = None,
+    clamp: options.Clamp = None,
+    estimator: options.Estimator = None,
+    orderings: options.Orderings = None,
+    fractions: options.Fractions = None,
+    confidence: options.Confidence = None,
+    seed: options.Seed = None,
+    server: Server = None,
     data: Folder = None,
+    output: options.Output = None,
+    input: options.Input = None,
+    labels: options.Labels = None,
+    weights: options.Weights = None,
+    split: options.Split = None,
+    channels: options.Channels = None,
+    resize: options.Resize = None,
+    interpolation: options.Interpolation = None,
+    crop: options.Crop = None,
+    scale: options.Scale = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    pad: options.Pad = None,
+    pad_value: options.PadValue = None,
+    layout: options.Layout = None,
+    data_layout: options.DataLayout = None,
 ) -> None:
     """Score MODEL on DATASET. Exits with 0, or with 3 if there is no score."""
     from service import score_command
 
-    config = _config(
-        precision=precision,
-        scope=scope,
-        site=site,
-        estimator=estimator,
-        orderings=orderings,
-        fractions=fractions,
-        clamp=clamp,
-        confidence=confidence,
-        seed=seed,
-        split=split,
-    )
-    if server is not None and data is not None:
-        _fail("--data belongs to a service of our own; leave it out, or --server.", USAGE)
-    raise typer.Exit(score_command.run(score_command.Order(model, dataset, config, server, data, as_json)))
+    try:
+        config = options.config(context.params, config_file)
+    except options.UsageError as error:
+        _fail(str(error), USAGE)
+    _check_place(server, data)
+    order = score_command.Order(model, dataset, config, server, data, as_json, weights=tuple(model_data or ()))
+    raise typer.Exit(score_command.run(order))
+
+
+@app.command()
+def inspect(
+    files: Inspected,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON and nothing else.")] = False,
+    server: Server = None,
+    data: Folder = None,
+) -> None:
+    """Show what is found in a model, or in a dataset: inputs, outputs, sites and units, labels, warnings.
+
+    A model's weights in other files are given after it. Exits with 0, or with 3 if it is refused.
+    """
+    from service import inspect_command
+
+    _check_place(server, data)
+    raise typer.Exit(inspect_command.run(inspect_command.Order(tuple(files), server, data, as_json)))
 
 
 @app.command()
@@ -191,11 +241,9 @@ def _settings(**given: Any) -> Settings:
         _fail(_explained(error, lambda field: names.get(field, f"LESION_{field.upper()}")), USAGE)
 
 
-def _config(**given: Any) -> Config:
-    try:
-        return Config(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        _fail(_explained(error, lambda field: f"--{field}"), USAGE)
+def _check_place(server: str | None, data: Path | None) -> None:
+    if server is not None and data is not None:
+        _fail("--data belongs to a service of our own; leave it out, or --server.", USAGE)
 
 
 def _explained(error: ValidationError, name: Any) -> str:

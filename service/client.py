@@ -10,8 +10,8 @@ In short: `with Client(url) as client: client.evaluate(Path("model.onnx"), Path(
 import ipaddress
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -19,10 +19,11 @@ from typing import Any, Self, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from service import schemas
+from service import schemas, uploading
 from service.schemas import ENDED
 
 T = TypeVar("T", bound=BaseModel)
+Found = TypeVar("Found", schemas.Model, schemas.Dataset)
 Seen = Callable[[schemas.Evaluation], None]
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 120.0  # an upload waits for its inspection before it is answered
 SILENCE = 40.0  # seconds without an event or a ping (one comes every 15) after which a stream counts as broken
@@ -105,29 +106,45 @@ class Client:
         """Close all connections."""
         self._http.close()
 
-    def upload_model(self, path: Path) -> schemas.Artifact:
-        """Upload an ONNX file; the same bytes again are not stored twice."""
-        return self._upload("/v1/models", path)
+    def upload_model(self, path: Path, *weights: Path) -> schemas.Model:
+        """Upload a model, with the files its weights lie in if there are any; the same bytes are not stored twice."""
+        return _read(schemas.Model, self._upload("/v1/models", [path, *weights]))
 
-    def upload_dataset(self, path: Path) -> schemas.Artifact:
-        """Upload an .npz file with x and y."""
-        return self._upload("/v1/datasets", path)
+    def upload_dataset(self, path: Path) -> schemas.Dataset:
+        """Upload a dataset: a file, or a folder of class folders, which is sent as a zip."""
+        return _read(schemas.Dataset, self._upload("/v1/datasets", [path]))
+
+    def inspected(self, uploaded: Found, timeout: float | None = None) -> Found:
+        """An upload once a worker has looked at it; raises `Refused` if it is no good, or `TimeoutError`."""
+        deadline = time.monotonic() + timeout if timeout is not None else float("inf")
+        kind = type(uploaded)
+        while uploaded.state == "received":
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"No worker has looked at the {kind.__name__.lower()} in time; it is kept.")
+            time.sleep(PAUSE)
+            uploaded = _read(kind, self._ask("GET", f"/v1/{kind.__name__.lower()}s/{uploaded.id}"))
+        if uploaded.problem is not None:
+            raise Refused(uploaded.problem.model_dump())
+        return uploaded
 
     def evaluate(
-        self, model: Path | str, dataset: Path | str, config: schemas.Config | dict[str, Any] | None = None
+        self,
+        model: Path | Sequence[Path] | str,
+        dataset: Path | str,
+        config: schemas.Config | dict[str, Any] | None = None,
     ) -> Evaluation:
-        """Start an evaluation of two files, or of two uploads by digest (or of one of each)."""
+        """Start an evaluation of files, or of uploads by digest (or of one of each).
+
+        A model may be several files: an .onnx and those its weights lie in. A dataset may be a folder of class folders.
+        """
         asked = config.model_dump(exclude_unset=True) if isinstance(config, schemas.Config) else (config or {})
-        if isinstance(model, Path) and isinstance(dataset, Path):
-            with ExitStack() as stack:
-                files = {
-                    name: (path.name, stack.enter_context(path.open("rb")), "application/octet-stream")
-                    for name, path in (("model", model), ("dataset", dataset))
-                }
-                answer = self._ask("POST", "/v1/evaluations", data={"config": json.dumps(asked)}, files=files)
+        files = [model] if isinstance(model, Path) else model
+        if not isinstance(files, str) and isinstance(dataset, Path):
+            with uploading.parts({"model": files, "dataset": [dataset]}) as parts:
+                answer = self._ask("POST", "/v1/evaluations", data={"config": json.dumps(asked)}, files=parts)
         else:
             named = {
-                "model": self.upload_model(model).id if isinstance(model, Path) else model,
+                "model": files if isinstance(files, str) else self.upload_model(*files).id,
                 "dataset": self.upload_dataset(dataset).id if isinstance(dataset, Path) else dataset,
             }
             answer = self._ask("POST", "/v1/evaluations", json={**named, "config": asked})
@@ -188,10 +205,12 @@ class Client:
             time.sleep(min(PAUSE, left))
         raise TimeoutError(f"The evaluation {evaluation} has not ended in time; it goes on.")
 
-    def _upload(self, place: str, path: Path) -> schemas.Artifact:
-        with path.open("rb") as file:
-            headers = {"Content-Type": "application/octet-stream"}
-            return _read(schemas.Artifact, self._ask("POST", place, content=file, headers=headers))
+    def _upload(self, place: str, files: Sequence[Path]) -> httpx2.Response:
+        if len(files) > 1:
+            with uploading.parts({"file": files}) as parts:
+                return self._ask("POST", place, files=parts)
+        with uploading.opened(files[0]) as file:
+            return self._ask("POST", place, content=file, headers={"Content-Type": uploading.BYTES})
 
     def _ask(self, method: str, place: str, **request: Any) -> httpx2.Response:
         with _explained(self._http):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from service.measures import metric, reach
 from service.schemas import Estimate, Layer, Result
 
 if TYPE_CHECKING:
@@ -78,10 +79,13 @@ def _canvas(result: Result, title: str) -> Iterator["Figure"]:
 
 def _draw_curve(axes: "Axes", result: Result) -> None:
     """Curve, band, chance, A(0) and half-life, each named in the legend."""
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.02, 1.02), xlabel="fraction of units ablated", ylabel=result.metric)
+    name = metric(result)
+    bottom, top = reach([result])
+    margin = 0.02 * (top - bottom)
+    axes.set(xlim=(-0.01, 1.01), ylim=(bottom - margin, top + margin), xlabel="fraction of units ablated", ylabel=name)
     if result.curve:
         x = [p.fraction for p in result.curve]
-        label = f"{result.metric}, with its {_confidence(result)} interval"
+        label = f"{name}, with its {_confidence(result)} interval"
         axes.plot(x, [p.value for p in result.curve], color=BLUE, linewidth=2, label=label)
         low, high = [p.low for p in result.curve], [p.high for p in result.curve]
         axes.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0)

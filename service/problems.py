@@ -74,7 +74,7 @@ class Invalid(Problem):
 
 
 class UnsupportedFormat(Problem):
-    """The bytes are no ONNX model, or no .npz dataset."""
+    """The upload is no model or dataset that is read here: a state dict, a pickle, another archive or format."""
 
     type, title, status = "unsupported-format", "This file format is not read", 415
 
@@ -86,13 +86,13 @@ class ModelMalformed(Problem):
 
 
 class ModelUnsupported(Problem):
-    """The model is sound, but has no unit to ablate, no class output, or a shape not handled yet."""
+    """The model is sound, but has no unit to ablate, no output of classes, or something the runtime cannot run."""
 
     type, title, status = "model-unsupported", "This model cannot be scored", 422
 
 
 class ModelTooLarge(Problem):
-    """The model asks for more memory than it may have."""
+    """The model's weights or activations are beyond what one may have."""
 
     type, title, status = "model-too-large", "The model is too large", 422
 
@@ -104,25 +104,25 @@ class OperatorNotAllowed(Problem):
 
 
 class ExternalDataForbidden(Problem):
-    """The model refers to files outside itself."""
+    """The model keeps weights in files that did not come along, or that lie outside the upload."""
 
     type, title, status = "external-data-forbidden", "The model refers to other files", 422
 
 
 class DatasetMalformed(Problem):
-    """The dataset lacks x or y, or they are of the wrong type, not finite, or of different lengths."""
+    """The dataset is damaged, or what it holds cannot be used: ragged, not finite, objects, different lengths."""
 
     type, title, status = "dataset-malformed", "The dataset cannot be used", 422
 
 
 class DatasetTooLarge(Problem):
-    """The dataset unpacks to more than it may."""
+    """The dataset unpacks to more than it may, or a picture has too many pixels."""
 
     type, title, status = "dataset-too-large", "The dataset is too large", 422
 
 
 class DatasetMismatch(Problem):
-    """The dataset does not fit the model: other shape, other type, or labels the model has no class for."""
+    """The dataset does not fit the model or the config: shapes, types, names, labels, or a metric without labels."""
 
     type, title, status = "dataset-mismatch", "The dataset does not fit the model", 422
 

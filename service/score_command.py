@@ -1,26 +1,26 @@
 """`lesion score`: one evaluation, on a stack of its own or on a server, followed live and printed."""
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from service import terminal
+from service import terminal, uploading
 from service.client import Client, ClientError
-from service.local import embedded, private
 from service.processes import CannotStartError
+from service.reaching import DONE, INTERRUPTED, NOT_JUDGED, reached
 from service.schemas import Config, Evaluation
-
-DONE, NOT_JUDGED, INTERRUPTED = 0, 3, 130
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to score, how, and where: on `server`, else on a stack of our own over `data` (None: a folder for now)."""
+    """What to score, how, and where: on `server`, else on a stack of our own over `data` (None: a folder for now).
+
+    `weights` are the files that the model's weights lie in, if it has any.
+    """
 
     model: Path
     dataset: Path
@@ -28,15 +28,16 @@ class Order:
     server: str | None = None
     data: Path | None = None
     as_json: bool = False
+    weights: Sequence[Path] = ()
 
 
 def run(order: Order) -> int:
     """Score, print, and return the exit code: 0, or 3 if there is no score, or 130 after Ctrl-C."""
     errors = terminal.console(stderr=True)
     try:
-        with _service(order, errors) as base_url, Client(base_url) as client:
+        with reached(order.server, order.data, errors) as client:
             answer = _followed(client, order, errors)
-    except (ClientError, CannotStartError) as error:
+    except (ClientError, CannotStartError, OSError) as error:
         errors.print(terminal.visible(str(error)), style="bold red", soft_wrap=True)
         return NOT_JUDGED
     except KeyboardInterrupt:
@@ -49,22 +50,11 @@ def run(order: Order) -> int:
     return DONE if answer.result is not None and answer.result.score is not None else NOT_JUDGED
 
 
-@contextmanager
-def _service(order: Order, errors: Console) -> Iterator[str]:
-    if order.server is not None:
-        yield order.server
-        return
-    with ExitStack() as stack:
-        data = order.data or Path(stack.enter_context(TemporaryDirectory(prefix="lesion-")))
-        with errors.status("starting"):
-            base_url = stack.enter_context(embedded(private(data), grace=1))
-        yield base_url
-
-
 def _followed(client: Client, order: Order, errors: Console) -> Evaluation:
     """Evaluate, showing progress on stderr if that is a terminal. Ctrl-C cancels the evaluation."""
+    model = [order.model, *(order.weights or uploading.weights_beside(order.model))]
     with terminal.live(errors) as show:
-        evaluation = client.evaluate(order.model, order.dataset, order.config)
+        evaluation = client.evaluate(model, order.dataset, order.config)
         try:
             return evaluation.wait(lambda seen: show(order.model.name, seen))
         except (KeyboardInterrupt, SystemExit):

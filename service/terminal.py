@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
+from service.measures import metric, reach
 from service.schemas import ENDED, Estimate, Evaluation, Result
 
 WIDEST, NARROWEST = 100, 40  # columns of a curve; below that it says nothing
@@ -18,6 +19,10 @@ TALLEST, ROW = 22, 4  # rows of a curve, and how many columns earn it one
 LOOKS = (("blue+", "bright_blue", "●"), ("orange", "yellow", "○"), ("green+", "bright_green", "◆"))
 TICKS = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 ASCII = str.maketrans("─│┌┐└┘├┤┬┴┼┈·●○◆", "-|+++++++++..*o#")  # for a terminal that speaks no Unicode
+LOUD = "bold reverse"
+# Steps of preprocessing, in the order they are done in.
+STEPS = ("channels", "resize", "interpolation", "crop", "scale", "mean", "std", "pad", "pad_value", "layout")
+ONLY_WITH = {"interpolation": "resize", "pad_value": "pad"}  # steps of preprocessing that do nothing by themselves
 _DRAWING = threading.Lock()  # plotext has one figure for the whole process
 
 Show = Callable[[str, Evaluation], None]
@@ -66,10 +71,10 @@ def found_so_far(evaluation: Evaluation) -> str:
 
 
 def summary(evaluation: Evaluation, result: Result) -> RenderableType:
-    """What was found: the intact network first, since a score means little without it."""
+    """What was found: the intact network first and loudest, since a score means little without it."""
     grid = Table.grid(Column(no_wrap=True), Column(no_wrap=True), Column(style="dim"), padding=(0, 2))
     note = f"best constant answer: {result.chance:.3f}"
-    grid.add_row(_bold(f"intact {result.metric}"), _bold(number(result.intact)), note)
+    grid.add_row(Text(f"intact {visible(metric(result))}", LOUD), Text(number(result.intact), LOUD), note)
     if result.score is not None:
         grid.add_row(_bold("score"), _bold(number(result.score)), "1: unhurt by any loss, 0: all lost")
     if result.auc is not None:
@@ -79,11 +84,28 @@ def summary(evaluation: Evaluation, result: Result) -> RenderableType:
     sites = f"{len(result.sites)} site" + ("" if len(result.sites) == 1 else "s")
     grid.add_row("ablated", f"{sites}, {sum(site.units for site in result.sites):,} units", _how(result))
     grid.add_row("cost", f"{result.cost.passes:,} passes", f"{_seconds(result)} on {result.cost.device}")
-    parts: list[RenderableType] = [grid, Text(f"evaluation        {evaluation.id}", "dim")]
+    told = {"preprocessing": _preprocessing(result.preprocessing), "evaluation": evaluation.id}
+    first = max(16, len(f"intact {metric(result)}"))  # as wide as the column above
+    parts: list[RenderableType] = [grid]
+    parts += [Text(f"{name:{first}}  {visible(line)}", "dim") for name, line in told.items()]
     if result.score is None and result.score_refused:
         parts.append(Text(f"No score: {visible(result.score_refused)}", "bold red"))
     parts += [Text(f"Warning: {visible(warning)}", "yellow") for warning in result.warnings]
     return Group(*parts, Text(), _layers(result)) if result.layers else Group(*parts)
+
+
+def _preprocessing(done: Mapping[str, Any] | None) -> str:
+    """What was done to the examples: a wrong normalisation shows in the intact figure, and here."""
+    known = {name: value for name, value in (done or {}).items() if value is not None}
+    names = [name for name in STEPS if name in known] + [name for name in known if name not in STEPS]
+    told = [f"{name} {_short(known[name])}" for name in names if ONLY_WITH.get(name, name) in known]
+    return ", ".join(told) or "none: the examples went in as they are"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_short, value))}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def comparison(evaluations: Mapping[str, Evaluation]) -> Table:
@@ -128,24 +150,26 @@ def _plot(results: Mapping[str, Result], width: int) -> str:
         figure.theme("colorless")
         figure.canvas("default")
         figure.plot_size(width, min(TALLEST, width // ROW))
+        low, high = reach(list(results.values()))
         for result, (colour, _, _) in zip(results.values(), LOOKS, strict=False):
-            _draw(figure, [(p.fraction, p.low) for p in result.curve], plotext.marker("·", colour))
-            _draw(figure, [(p.fraction, p.high) for p in result.curve], plotext.marker("·", colour))
+            _draw(figure, [(p.fraction, max(low, p.low)) for p in result.curve], plotext.marker("·", colour))
+            _draw(figure, [(p.fraction, min(high, p.high)) for p in result.curve], plotext.marker("·", colour))
         for result in results.values():
             figure.line(result.chance, style="dotted")
         for result, (colour, _, sign) in zip(results.values(), LOOKS, strict=False):  # above all bands
             _draw(figure, [(p.fraction, p.value) for p in result.curve], plotext.marker(sign, colour))
-        for axis in ("x", "y"):
-            figure.ruler(axis).lim(0, 1)
-            figure.ruler(axis).ticks(TICKS)
-        figure.title("accuracy")
+        figure.ruler("x").lim(0, 1)
+        figure.ruler("x").ticks(TICKS)
+        figure.ruler("y").lim(low, high)
+        figure.ruler("y").ticks([round(low + tick * (high - low), 2) for tick in TICKS])
+        figure.title(" / ".join(dict.fromkeys(visible(metric(result)) for result in results.values())))
         figure.label("fraction of units ablated", "x")
         return str(figure.build().string())
 
 
 def _draw(figure: Any, points: list[tuple[float, float]], marker: Any) -> None:
     x, y = zip(*points, strict=True)
-    signal = figure.signal(x, [min(1.0, max(0.0, value)) for value in y], marker=marker)
+    signal = figure.signal(x, y, marker=marker)
     signal.lines(True)
     figure.draw(signal)
 

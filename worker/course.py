@@ -3,7 +3,6 @@
 Only the ordered prefix counts. So the answer is the same whichever workers computed which chunk, and in which order.
 """
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 
 from service import __version__, schemas, scoring
 from service.schemas import Config
+from worker import first
 from worker.ablation import trials
 from worker.ablation.trials import Design
+from worker.first import Means
 
-Means = list[NDArray[np.float32]]
 FIRST = 1  # chunk 0 is the intact network; the design's chunk i is stored as i + 1
 
 
@@ -29,16 +29,15 @@ class Subject:
     dataset: str
     config: Config
     examples: int
-    most_frequent: int
+    measured: schemas.Measured
     sites: list[dict[str, Any]]
     warnings: list[str]
     versions: dict[str, str]
     device: str
-
-    @property
-    def chance(self) -> float:
-        """Accuracy of the best constant answer on the dataset."""
-        return self.most_frequent / self.examples
+    output: str | None = None
+    preprocessing: dict[str, Any] | None = None
+    converted: dict[str, Any] | None = None
+    pictures: str | None = None  # what to say of the inputs, being pictures, where the intact model is often wrong
 
     @property
     def design(self) -> Design:
@@ -55,12 +54,6 @@ class Subject:
         )
 
 
-def intact_payload(right: int, examples: int, means: Means | None) -> dict[str, Any]:
-    """Chunk 0: how often the intact network is right, and each unit's mean where the clamp needs it (little-endian)."""
-    encoded = None if means is None else [base64.b64encode(m.astype("<f4").tobytes()).decode() for m in means]
-    return {"right": right, "examples": examples, "means": encoded}
-
-
 class Course:
     """The prefix of chunks taken so far. `take` chunks as they become known; then ask."""
 
@@ -69,8 +62,10 @@ class Course:
         self.design = subject.design
         self.next = 0
         self.decided = False
-        self.intact: tuple[int, int] | None = None
+        self.reference: scoring.Reference | None = None
         self.means: Means | None = None
+        self.answers: NDArray[np.int64] | None = None
+        self.noticed: list[str] = []  # warnings of the process that runs the model on these inputs
         self._tally = scoring.Tally.empty(trials.cells(self.design))
         self._grid_chunks = trials.chunks(self.design)
         self._waiting: dict[int, str] = {}
@@ -78,9 +73,17 @@ class Course:
     @property
     def end(self) -> int | None:
         """The index after the last chunk that may be held now; None where there is no end."""
-        if self.intact is None and self.subject.config.clamp == "mean":
-            return FIRST  # the means come out of chunk 0
+        if self.reference is None and self._needs_first():
+            return FIRST
         return None if self._grid_chunks is None else self._grid_chunks + FIRST
+
+    def may_compute(self, index: int) -> bool:
+        """Is all known that a chunk is computed from?"""
+        return self.end is None or index < self.end
+
+    def _needs_first(self) -> bool:
+        """The means come out of chunk 0, and so do the intact network's own answers."""
+        return self.subject.config.clamp == "mean" or self.subject.measured.name == "agreement"
 
     def take(self, payloads: Mapping[int, str]) -> None:
         """Take in computed chunks. The stop rule is asked after each, in order: the first yes decides."""
@@ -95,51 +98,41 @@ class Course:
             self.decided = self._stop()
 
     def _take_intact(self, payload: dict[str, Any]) -> None:
-        self.intact = (payload["right"], payload["examples"])
-        if payload["means"] is not None:
-            self.means = [np.frombuffer(base64.b64decode(each), "<f4") for each in payload["means"]]
+        self.reference = first.reference(payload, self.subject.measured.name)
+        self.means, self.answers = first.means(payload), first.answers(payload)
 
     def _stop(self) -> bool:
-        assert self.intact is not None, "chunk 0 is always taken first"
-        if self._margin() < scoring.LEAST_MARGIN:
+        assert self.reference is not None, "chunk 0 is always taken first"
+        if not self.reference.scored:
             return True  # nothing to lose by ablation: no trial can give a score
         config = self.subject.config
         return scoring.enough(
             self._tally,
             estimator=config.estimator,
-            intact=self.intact,
-            chance=self.subject.chance,
+            reference=self.reference,
             confidence=config.confidence,
             precision=config.precision or 0.0,
             chunks=self.next - FIRST,
             max_trials=config.limits.trials,
         )
 
-    def _margin(self) -> float:
-        assert self.intact is not None
-        return self.intact[0] / self.intact[1] - self.subject.chance
-
     def progress(self) -> schemas.Progress:
         """How far the evaluation is, with the score's live interval."""
-        if self.intact is None:
+        if self.reference is None:
             return schemas.Progress()
         live = self._live()
         return schemas.Progress(
             trials=int(self._tally.trials.sum()),
             score=None if live is None else schemas.Estimate(**asdict(live)),
-            intact=self.intact[0] / self.intact[1],
+            intact=self.reference.first,
             share=1.0 if self.decided else self._share(live),
         )
 
     def _live(self) -> scoring.Estimate | None:
-        assert self.intact is not None
+        assert self.reference is not None
         config = self.subject.config
         return scoring.live(
-            self._tally,
-            estimator=config.estimator,
-            intact=self.intact,
-            chance=self.subject.chance,
-            confidence=config.confidence,
+            self._tally, estimator=config.estimator, reference=self.reference, confidence=config.confidence
         )
 
     def _share(self, live: scoring.Estimate | None) -> float:
@@ -153,18 +146,21 @@ class Course:
 
     def result(self) -> schemas.Result:
         """The result of the prefix; everything in it but `cost.seconds`, which is left out, is the same on a rerun."""
-        assert self.intact is not None
-        subject, config = self.subject, self.subject.config
+        assert self.reference is not None
+        subject, config, reference = self.subject, self.subject.config, self.reference
         passes = int(self._tally.trials.sum())
         summary = self._summary() if passes else None
         return schemas.Result(
             score=_estimate(summary.score) if summary else None,
-            score_refused=summary.refusal if summary else scoring.refusal(self.intact, subject.chance),
+            score_refused=reference.refusal(),
             auc=_estimate(summary.auc) if summary else None,
-            intact=_known(scoring.intact_accuracy(self.intact, config.confidence)),
-            chance=round(subject.chance, 6),
+            intact=_known(scoring.sample(reference, config.confidence)),
+            chance=scoring.rounded(reference.chance),
             half_life=_estimate(summary.half_life) if summary else None,
-            metric=config.metric,
+            metric=subject.measured.name,
+            measured=subject.measured,
+            output=subject.output,
+            preprocessing=subject.preprocessing,
             split=config.split,
             scope=config.scope,
             clamp=config.clamp,
@@ -172,7 +168,7 @@ class Course:
             curve=[schemas.CurvePoint(**asdict(point)) for point in summary.curve] if summary else [],
             layers=self._layers(summary),
             sites=[schemas.Site(**{name: site[name] for name in schemas.Site.model_fields}) for site in subject.sites],
-            warnings=subject.warnings + self._imprecise(summary),
+            warnings=subject.warnings + self.noticed + self._often_wrong() + self._imprecise(summary),
             cost=schemas.Cost(passes=passes, intact_passes=subject.examples, seconds=None, device=subject.device),
             provenance=schemas.Provenance(
                 model=subject.model,
@@ -180,17 +176,15 @@ class Course:
                 config=config.identity(),
                 seed=config.seed,
                 versions={"lesion": __version__, **subject.versions},
+                converted=subject.converted,
             ),
         )
 
     def _summary(self) -> scoring.Summary:
-        assert self.intact is not None
+        assert self.reference is not None
+        config = self.subject.config
         return scoring.summarise(
-            self._tally,
-            estimator=self.subject.config.estimator,
-            intact=self.intact,
-            chance=self.subject.chance,
-            confidence=self.subject.config.confidence,
+            self._tally, estimator=config.estimator, reference=self.reference, confidence=config.confidence
         )
 
     def _layers(self, summary: scoring.Summary | None) -> list[schemas.Layer]:
@@ -201,6 +195,14 @@ class Course:
             schemas.Layer(site=s["site"], units=s["units"], auc=_known(g.auc), score=_estimate(g.score))
             for s, g in pairs
         ]
+
+    def _often_wrong(self) -> list[str]:
+        """A model of pictures that is wrong more often than not was most likely shown other pictures than it knows."""
+        assert self.reference is not None
+        found, metric = self.reference, self.reference.metric
+        if self.subject.pictures is None or not metric.share or found.first >= (1 + found.chance) / 2:
+            return []
+        return [f"Intact {metric.name} is {found.first:.3f}: {self.subject.pictures}"]
 
     def _imprecise(self, summary: scoring.Summary | None) -> list[str]:
         precision = self.subject.config.precision

@@ -16,6 +16,7 @@ from service.store.session import transaction
 from worker import scratch
 from worker.formats.refusals import Refused
 from worker.outcomes import as_problem
+from worker.sandbox import conversion
 from worker.sandbox.parent import Child, Crashed, TimedOut
 
 INSPECT_SECONDS = 120.0  # a file that takes longer is refused
@@ -47,15 +48,20 @@ def inspect(settings: Settings, engine: Engine, blobs: Blobs, kind: Kind, digest
 
 
 def _look(settings: Settings, blobs: Blobs, kind: Kind, digest: str) -> dict[str, Any]:
-    with (
-        scratch.folder(settings.scratch) as folder,
-        Child(memory_bytes=settings.child_memory_bytes, seconds=INSPECT_SECONDS, threads=1) as child,
-    ):
-        file = blobs.fetch(kind, digest, folder)
-        if kind == "model":
-            return child.open_model(file)
-        found, _labels = child.read_dataset(file, inputs_out=Path(os.devnull))
-        return found
+    with scratch.folder(settings.scratch) as folder:
+        file, memory = blobs.fetch(kind, digest, folder), settings.child_memory_bytes
+        program = conversion.kind_of(file) if kind == "model" else None
+        report: dict[str, Any] | None = None
+        if program is not None:
+            onnx = folder / "converted.onnx"
+            report = conversion.converted(file, program, onnx, memory_bytes=memory, seconds=INSPECT_SECONDS)
+            file = onnx
+        with Child(memory_bytes=memory, seconds=INSPECT_SECONDS, threads=1) as child:
+            if kind == "model":
+                found = child.open_model(file)
+                return found if report is None else {**found, "format": program, "converted": report}
+            found, _labels = child.read_dataset(file, inputs_out=Path(os.devnull), reading=None)
+            return found
 
 
 def _refuse(engine: Engine, blobs: Blobs, kind: Kind, digest: str, problem: problems.Problem) -> None:

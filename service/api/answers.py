@@ -44,18 +44,17 @@ def result(row: EvaluationRow) -> schemas.Result | None:
     return stored
 
 
-def artifact(row: ArtifactRow) -> schemas.Artifact:
+def artifact(row: ArtifactRow) -> schemas.Model | schemas.Dataset:
     """An artifact as callers see it."""
-    problem = artifacts.problem(row)
-    return schemas.Artifact(
-        id=row.digest,
-        kind=row.kind,
-        size=row.size,
-        state=row.state,
-        created_at=_time(row.created_at),
-        found=artifacts.found(row),
-        problem=None if problem is None else schemas.ProblemBody.model_validate(problem),
-    )
+    known = {
+        "id": row.digest,
+        "size": row.size,
+        "state": row.state,
+        "created_at": _time(row.created_at),
+        "problem": artifacts.problem(row),
+        "found": artifacts.found(row),
+    }
+    return schemas.Model.model_validate(known) if row.kind == "model" else schemas.Dataset.model_validate(known)
 
 
 def refusal(row: ArtifactRow) -> problems.Problem:

@@ -1,64 +1,91 @@
 """Upload, list and show models and datasets: one set of routes, made once for each kind."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse
 
 from service import problems, schemas
-from service.api import answers, intake, uploads
+from service.api import answers, document, intake, uploads
 from service.api.deps import Cursor, ReadDb, Responses, Used, documented
-from service.api.document import UPLOAD_BODY
 from service.store import artifacts
 from service.store.artifacts import Kind
 
-UPLOADED: Responses = {
-    200: {"model": schemas.Artifact, "description": "These bytes were known already."},
-    201: {"model": schemas.Artifact, "description": "Stored and inspected."},
-    202: {"model": schemas.Artifact, "description": "Stored; no worker has inspected it yet."},
-}
-COMMON = (problems.BadRequest, problems.Invalid, problems.ContentTooLarge, problems.UnsupportedFormat)
-REFUSALS: dict[Kind, tuple[type[problems.Problem], ...]] = {
-    "model": (
-        problems.ModelMalformed,
-        problems.ModelUnsupported,
-        problems.ModelTooLarge,
-        problems.OperatorNotAllowed,
-        problems.ExternalDataForbidden,
+COMMON = (
+    problems.BadRequest,
+    problems.Invalid,
+    problems.ContentTooLarge,
+    problems.UnsupportedFormat,
+    problems.ResourceExhausted,
+    problems.DeadlineExceeded,
+    problems.InsufficientStorage,
+)
+MODEL_REFUSALS = (
+    problems.ModelMalformed,
+    problems.ModelUnsupported,
+    problems.ModelTooLarge,
+    problems.ModelCrashed,
+    problems.OperatorNotAllowed,
+    problems.ExternalDataForbidden,
+)
+DATASET_REFUSALS = (problems.DatasetMalformed, problems.DatasetTooLarge, problems.DatasetMismatch)
+
+
+@dataclass(frozen=True)
+class Noun:
+    """What differs between models and datasets."""
+
+    kind: Kind
+    one: type[schemas.Artifact]
+    page: type[schemas.Models] | type[schemas.Datasets]
+    refusals: Sequence[type[problems.Problem]]
+    body: dict[str, Any]
+    about: str
+    several: frozenset[str] = uploads.NO_SEVERAL
+
+
+NOUNS = (
+    Noun(
+        "model",
+        schemas.Model,
+        schemas.Models,
+        MODEL_REFUSALS,
+        document.MODEL_BODY,
+        document.MODELS,
+        frozenset({"file"}),
     ),
-    "dataset": (problems.DatasetMalformed, problems.DatasetTooLarge),
-}
-WHAT = {"model": "an ONNX model", "dataset": "an .npz dataset with x and y"}
+    Noun("dataset", schemas.Dataset, schemas.Datasets, DATASET_REFUSALS, document.DATASET_BODY, document.DATASETS),
+)
 
 
-def routes(kind: Kind) -> APIRouter:
+def routes(noun: Noun) -> APIRouter:
     """The routes of one kind of artifact."""
+    kind = noun.kind
     router = APIRouter(prefix=f"/v1/{kind}s", tags=[f"{kind}s"])
-    refusals = documented(*COMMON, *REFUSALS[kind], problems.InsufficientStorage)
 
     async def upload(request: Request, backends: Used) -> JSONResponse:
         settings = backends.settings
         limit = settings.max_model_bytes if kind == "model" else settings.max_dataset_bytes
-        async with uploads.received(request, settings.scratch / "uploads", {"file": limit}) as form:
+        folder = settings.scratch / "uploads"
+        async with uploads.received(request, folder, {"file": limit}, noun.several) as form:
             if "file" not in form.files:
                 raise problems.Invalid("The form lacks the field `file`: send -F file=@FILE, or the bytes as the body.")
             received = await to_thread.run_sync(intake.keep, backends, kind, form.files["file"])
         [row] = await intake.admitted(backends, received)
         status = 202 if row.state == "received" else 201 if received.new else 200
         headers = {"Location": f"/v1/{kind}s/{row.digest}"} | ({"Retry-After": "2"} if status == 202 else {})
-        return JSONResponse(answers.artifact(row).model_dump(), status, headers)
+        return JSONResponse(answers.artifact(row).model_dump(mode="json"), status, headers)
 
-    upload.__doc__ = f"""Upload {WHAT[kind]}: the bytes as the body (`curl -T`), or one form field `file`.
-
-    The answer says what was found in it. Its id is the sha256 of its bytes; the same bytes again are not stored twice.
-    """
+    upload.__doc__ = noun.about
 
     def list_(
         db: ReadDb,
         limit: Annotated[int, Query(ge=1, le=100, description="Most entries of one page.")] = 20,
         cursor: Cursor = None,
-    ) -> schemas.Artifacts:
+    ) -> Any:
         before = None
         if cursor is not None:
             created_at, digest = answers.read_cursor(cursor, 2)
@@ -66,11 +93,11 @@ def routes(kind: Kind) -> APIRouter:
         rows = artifacts.page(db, kind, limit + 1, before)
         last = rows[limit - 1] if len(rows) > limit else None
         more = None if last is None else answers.write_cursor(last.created_at, last.digest)
-        return schemas.Artifacts(data=[answers.artifact(row) for row in rows[:limit]], next_cursor=more)
+        return {"data": [answers.artifact(row) for row in rows[:limit]], "next_cursor": more}
 
     list_.__doc__ = f"List {kind}s, newest first."
 
-    def show(db: ReadDb, digest: Annotated[schemas.Digest, Path()]) -> schemas.Artifact:
+    def show(db: ReadDb, digest: Annotated[schemas.Digest, Path()]) -> Any:
         row = artifacts.find(db, kind, digest)
         if row is None:
             raise problems.NotFound(f"There is no {kind} {digest}; upload it with POST /v1/{kind}s.")
@@ -84,16 +111,26 @@ def routes(kind: Kind) -> APIRouter:
             upload,
             methods=[method],
             status_code=201,
-            response_model=schemas.Artifact,
-            openapi_extra={"requestBody": UPLOAD_BODY},
-            responses=UPLOADED | refusals,
+            response_model=noun.one,
+            openapi_extra={"requestBody": noun.body},
+            responses=_uploaded(noun) | documented(*COMMON, *noun.refusals),
             operation_id=f"{method.lower()}_{kind}",
             name=f"upload_{kind}",
         )
-    router.add_api_route("", list_, methods=["GET"], responses=documented(problems.Invalid), name=f"list_{kind}s")
-    found = documented(problems.NotFound, problems.Invalid)
-    router.add_api_route("/{digest}", show, methods=["GET"], responses=found, name=f"show_{kind}")
+    invalid, missing = documented(problems.Invalid), documented(problems.NotFound, problems.Invalid)
+    router.add_api_route("", list_, methods=["GET"], response_model=noun.page, responses=invalid, name=f"list_{kind}s")
+    router.add_api_route(
+        "/{digest}", show, methods=["GET"], response_model=noun.one, responses=missing, name=f"show_{kind}"
+    )
     return router
+
+
+def _uploaded(noun: Noun) -> Responses:
+    return {
+        200: {"model": noun.one, "description": "These bytes were known already."},
+        201: {"model": noun.one, "description": "Stored and inspected."},
+        202: {"model": noun.one, "description": "Stored; no worker has inspected it yet: ask GET …/{digest} again."},
+    }
 
 
 def _number(value: str | float) -> float:

@@ -10,53 +10,72 @@ from fastapi import FastAPI
 
 from service import problems
 from service.api.deps import documented
-from service.schemas import Config, NewEvaluation
+from service.schemas import Config, DatasetFound, ModelFound, NewEvaluation
 
 _MODEL = "sha256:" + "1a" * 32
 _DATASET = "sha256:" + "2b" * 32
-_CONFIG = {"scope": "network", "precision": 0.02, "seed": 7}
+_CONFIG = {
+    "scope": "network",
+    "precision": 0.02,
+    "preprocessing": {"scale": 0.00392156862745098, "mean": [0.1307], "std": [0.3081]},
+    "seed": 7,
+}
 
+MODELS = """Upload a model: its bytes as the body (`curl -T`), or a form field `file`.
+
+Taken are ONNX files (opset 7 and newer), `.pt2` files of `torch.export.save` and TorchScript files; the latter two are
+converted to ONNX. A model whose weights lie in other files comes as several parts `file`, each with its file name, or
+as a zip of them. State dicts and pickles are refused, with what to do instead.
+
+The answer says what was found in it: inputs, outputs, which output is taken for the classes, sites with their units,
+cost, warnings. Its id is the sha256 of its bytes; the same bytes again are not stored twice."""
+DATASETS = """Upload a dataset: its bytes as the body (`curl -T`), or a form field `file`.
+
+Taken are `.npz`, parquet, safetensors, CSV, and a zip or tar of images in class folders. An array or column is matched
+to a model when both are evaluated, so the same dataset serves many models.
+
+The answer says what was found in it. Its id is the sha256 of its bytes; the same bytes again are not stored twice."""
+_FILE = {"type": "string", "format": "binary"}
+_FILES = {"type": "array", "items": _FILE, "minItems": 1}
+_MODEL_FILES = _FILES | {"description": "A model; or its .onnx and the files its weights lie in, each with its name."}
+_DATASET_FILE = _FILE | {"description": "A dataset: .npz, parquet, safetensors, CSV, or a zip or tar of images."}
+
+
+def _form(required: list[str], properties: dict[str, Any], encoding: dict[str, str]) -> dict[str, Any]:
+    schema = {"type": "object", "required": required, "additionalProperties": False, "properties": properties}
+    return {"schema": schema, "encoding": {name: {"contentType": media} for name, media in encoding.items()}}
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """What pydantic nests, OpenAPI keeps among its components."""
+    return {name: value for name, value in schema.items() if name != "$defs"}
+
+
+def _upload(file: dict[str, Any]) -> dict[str, Any]:
+    form = _form(["file"], {"file": file}, {"file": "application/octet-stream"})
+    return {"required": True, "content": {"application/octet-stream": {"schema": _FILE}, "multipart/form-data": form}}
+
+
+MODEL_BODY, DATASET_BODY = _upload(_MODEL_FILES), _upload(_DATASET_FILE)
 CREATE_BODY: dict[str, Any] = {
     "required": True,
     "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["model", "dataset"],
-                "additionalProperties": False,
-                "properties": {
-                    "model": {"type": "string", "format": "binary", "description": "An ONNX file."},
-                    "dataset": {"type": "string", "format": "binary", "description": "An .npz file with x and y."},
-                    "config": Config.model_json_schema(ref_template="#/components/schemas/{model}"),
-                },
+        "multipart/form-data": _form(
+            ["model", "dataset"],
+            {
+                "model": _MODEL_FILES,
+                "dataset": _DATASET_FILE,
+                "config": _plain(Config.model_json_schema(ref_template="#/components/schemas/{model}")),
             },
-            "encoding": {
-                "model": {"contentType": "application/octet-stream"},
-                "dataset": {"contentType": "application/octet-stream"},
-                "config": {"contentType": "application/json"},
+            {
+                "model": "application/octet-stream",
+                "dataset": "application/octet-stream",
+                "config": "application/json",
             },
-        },
+        ),
         "application/json": {
-            "schema": NewEvaluation.model_json_schema(ref_template="#/components/schemas/{model}"),
+            "schema": _plain(NewEvaluation.model_json_schema(ref_template="#/components/schemas/{model}")),
             "example": {"model": _MODEL, "dataset": _DATASET, "config": _CONFIG},
-        },
-    },
-}
-for _media in CREATE_BODY["content"].values():  # what pydantic nests, OpenAPI keeps among its components
-    _media["schema"].pop("$defs", None)
-CREATE_BODY["content"]["multipart/form-data"]["schema"]["properties"]["config"].pop("$defs", None)
-
-UPLOAD_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "additionalProperties": False,
-                "properties": {"file": {"type": "string", "format": "binary"}},
-            }
         },
     },
 }
@@ -153,5 +172,7 @@ def _complete(document: dict[str, Any]) -> None:
                 shown["example"] = EVALUATION
             if "text/event-stream" in answers.get("200", {}).get("content", {}):
                 answers["200"]["content"]["text/event-stream"] = EVENTS
+    for kind in (DatasetFound, ModelFound):
+        document["components"]["schemas"][kind.__name__] |= kind.model_config["json_schema_extra"]
     for unused in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(unused, None)

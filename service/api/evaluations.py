@@ -11,7 +11,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import TypeAdapter, ValidationError
 
 from service import __version__, broker, pairing, plots, problems, schemas
-from service.api import answers, intake, uploads, waiting
+from service.api import answers, intake, staging, uploads, waiting
+from service.api.artifacts import DATASET_REFUSALS, MODEL_REFUSALS
 from service.api.deps import Backends, Cursor, Db, ReadDb, Responses, Used, documented
 from service.api.document import CREATE_BODY
 from service.api.intake import Received
@@ -54,14 +55,10 @@ SHOWN: Responses = {
         problems.UnsupportedMediaType,
         problems.UnsupportedFormat,
         problems.Invalid,
-        problems.ModelMalformed,
-        problems.ModelUnsupported,
-        problems.ModelTooLarge,
-        problems.OperatorNotAllowed,
-        problems.ExternalDataForbidden,
-        problems.DatasetMalformed,
-        problems.DatasetTooLarge,
-        problems.DatasetMismatch,
+        problems.ResourceExhausted,
+        problems.DeadlineExceeded,
+        *MODEL_REFUSALS,
+        *DATASET_REFUSALS,
         problems.IdempotencyReused,
         problems.InsufficientStorage,
     ),
@@ -71,8 +68,9 @@ async def create(
 ) -> JSONResponse:
     """Score a model on a dataset.
 
-    Send both files and a config as `multipart/form-data`, or JSON that names uploaded artifacts by digest. The same
-    model, dataset and config again are answered from what is known.
+    Send both files and a config as `multipart/form-data`, or JSON that names uploaded artifacts by digest. A model
+    whose weights lie in other files comes as several parts `model`, each with its file name. The same model, dataset
+    and config again are answered from what is known.
     """
     seconds = waiting.asked(request, wait, backends.settings.max_wait)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -116,7 +114,8 @@ async def _from_json(request: Request, backends: Backends, key: str | None) -> t
 
 async def _from_form(request: Request, backends: Backends, key: str | None) -> tuple[EvaluationRow, bool]:
     limits = {"model": backends.settings.max_model_bytes, "dataset": backends.settings.max_dataset_bytes}
-    async with uploads.received(request, backends.settings.scratch / "uploads", limits) as form:
+    folder = backends.settings.scratch / "uploads"
+    async with uploads.received(request, folder, limits, several=frozenset({"model"})) as form:
         config = _parse(TypeAdapter(schemas.Config), form.fields.get("config", "{}").encode(), "config")
         missing = [name for name in limits if name not in form.files]
         if missing:
@@ -164,7 +163,7 @@ async def _small_body(request: Request) -> bytes:
     async for data in request.stream():
         body.extend(data)
         if len(body) > uploads.FIELD:
-            raise uploads.too_large(uploads.FIELD)
+            raise staging.too_large(uploads.FIELD)
     return bytes(body)
 
 

@@ -9,7 +9,7 @@ from anyio import sleep, to_thread
 from service import broker
 from service.api import answers
 from service.api.deps import Backends
-from service.api.uploads import Staged
+from service.api.staging import Staged
 from service.store import artifacts
 from service.store.artifacts import Kind
 from service.store.session import reading, transaction

@@ -1,13 +1,10 @@
-"""Request bodies to staging files: streamed, hashed on the way, counted against a limit, never held in memory."""
+"""Request bodies to staging files: streamed, counted against a limit, never held in memory."""
 
-import errno
-import hashlib
-import uuid
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from anyio import to_thread
@@ -15,20 +12,13 @@ from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from service import problems
+from service import packing, problems
+from service.api.staging import Allowance, Staged, StagingFile, too_large
 
 PIECE = 1024**2  # bytes gathered before they are hashed and written, in a thread
 FIELD = 64 * 1024  # bytes a form field that is not a file may have
-PARTS = 8  # parts a form may have
-
-
-@dataclass(frozen=True)
-class Staged:
-    """An upload in a file of its own, complete."""
-
-    file: Path
-    digest: str
-    size: int
+PARTS = packing.MOST_FILES + 8  # parts a form may have
+NO_SEVERAL: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -39,64 +29,21 @@ class Form:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-class _File:
-    """A staging file that is being written."""
-
-    def __init__(self, folder: Path, limit: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"upload-{uuid.uuid4().hex}"
-        self.limit = limit
-        self.size = 0
-        self._hash = hashlib.sha256()
-        self._file = self.path.open("xb")
-
-    def write(self, data: bytes | memoryview) -> None:
-        self.size += len(data)
-        if self.size > self.limit:
-            raise too_large(self.limit)
-        self._hash.update(data)
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise _storage(error) from error
-
-    def done(self) -> Staged:
-        if self.size == 0:
-            raise problems.Invalid("The upload is empty; send the file's bytes, as curl -T FILE URL does.")
-        self._file.close()
-        return Staged(self.path, f"sha256:{self._hash.hexdigest()}", self.size)
-
-    def __enter__(self) -> "_File":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Remove the file, unless the blob store has taken it over."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
-
-
-def too_large(limit: int) -> problems.ContentTooLarge:
-    """The upload is beyond its limit (bytes)."""
-    return problems.ContentTooLarge(f"This upload may have at most {limit:,} bytes; send a smaller one.")
-
-
-def _storage(error: OSError) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return problems.InsufficientStorage("The service has no room for this upload; try later, or tell its operator.")
-    return error
-
-
 @asynccontextmanager
-async def received(request: Request, folder: Path, limits: Mapping[str, int]) -> AsyncIterator[Form]:
+async def received(
+    request: Request, folder: Path, limits: Mapping[str, int], several: frozenset[str] = NO_SEVERAL
+) -> AsyncIterator[Form]:
     """The body as a form whose files live until the block ends, unless they are moved away.
 
     A multipart body gives its parts; any other body is one file under the only name in `limits`.
-    `limits` says which files are taken, and how many bytes each may have.
+    `limits` says which files are taken, and how many bytes each may have. Those in `several` may come as several
+    parts, whose bytes count together: they are packed into one zip.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     async with AsyncExitStack() as stack:
         if kind == b"multipart/form-data":
-            yield await _form(request, folder, limits, options.get(b"boundary"), stack)
+            reader = _FormReader(folder, limits, several, stack)
+            yield await _form(request, reader, options.get(b"boundary"))
         else:
             [(name, limit)] = limits.items()
             yield Form(files={name: await _raw(request, folder, limit, stack)})
@@ -106,17 +53,14 @@ async def _raw(request: Request, folder: Path, limit: int, stack: AsyncExitStack
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise too_large(limit)
-    file = stack.enter_context(_File(folder, limit))
+    file = stack.enter_context(StagingFile(folder, Allowance(limit)))
     await _pump(request, file.write)
     return file.done()
 
 
-async def _form(
-    request: Request, folder: Path, limits: Mapping[str, int], boundary: bytes | None, stack: AsyncExitStack
-) -> Form:
+async def _form(request: Request, reader: "_FormReader", boundary: bytes | None) -> Form:
     if not boundary:
         raise problems.BadRequest("The multipart body has no boundary; let your HTTP library write the Content-Type.")
-    reader = _FormReader(folder, limits, stack)
     parser = MultipartParser(boundary, reader.callbacks())
 
     def write(data: bytes) -> None:
@@ -129,7 +73,7 @@ async def _form(
         raise problems.BadRequest(f"The multipart body cannot be read: {error}.") from error
     if not reader.ended:
         raise problems.BadRequest("The multipart body ends too early; send it again, whole.")
-    return reader.form
+    return await to_thread.run_sync(reader.form)
 
 
 async def _pump(request: Request, write: Callable[[bytes], Any]) -> None:
@@ -149,18 +93,32 @@ async def _pump(request: Request, write: Callable[[bytes], Any]) -> None:
 class _FormReader:
     """What the multipart parser calls: it starts a part, names it, fills it and ends it."""
 
-    def __init__(self, folder: Path, limits: Mapping[str, int], stack: AsyncExitStack) -> None:
-        self.folder, self.limits, self.stack = folder, limits, stack
-        self.form = Form()
+    def __init__(self, folder: Path, limits: Mapping[str, int], several: frozenset[str], stack: AsyncExitStack) -> None:
+        self.folder, self.several, self.stack = folder, several, stack
+        self.allowances = {name: Allowance(limit) for name, limit in limits.items()}
+        self.files: defaultdict[str, dict[str, Staged]] = defaultdict(dict)  # by field, then by file name
+        self.fields: dict[str, str] = {}
         self.ended = False
         self._parts = 0
         self._headers: dict[bytes, bytes] = {}
         self._header: list[bytearray] = []
-        self._name = ""
-        self._file: _File | None = None
+        self._name = self._file_name = ""
+        self._file: StagingFile | None = None
         self._text = bytearray()
 
+    def form(self) -> Form:
+        """What came, once it has ended: several files of one field packed into one."""
+        return Form({name: self._one(name, files) for name, files in self.files.items()}, self.fields)
+
+    def _one(self, name: str, files: dict[str, Staged]) -> Staged:
+        if len(files) == 1:
+            return next(iter(files.values()))
+        for file_name in files:
+            _checked(file_name)
+        return self.stack.enter_context(StagingFile(self.folder, self.allowances[name])).packed(files)
+
     def callbacks(self) -> Any:
+        """One function for each event of the parser."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
@@ -175,7 +133,7 @@ class _FormReader:
     def _begin(self) -> None:
         self._parts += 1
         if self._parts > PARTS:
-            raise problems.BadRequest(f"The form has more than {PARTS} parts; send {self._known()}.")
+            raise problems.BadRequest(f"The form has more than {PARTS:,} parts; send {self._known()}, or a zip.")
         self._headers, self._header = {}, [bytearray(), bytearray()]
         self._file, self._text = None, bytearray()
 
@@ -187,12 +145,23 @@ class _FormReader:
     def _name_part(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        if self._name in self.form.files or self._name in self.form.fields:
+        self._file_name = options.get(b"filename", b"").decode("utf-8", "replace")
+        if self._name in self.allowances:
+            self._refuse_again()
+            self._file = self.stack.enter_context(StagingFile(self.folder, self.allowances[self._name]))
+        elif self._name in self.fields:
             raise problems.BadRequest(f"The form has the field {self._name!r} twice; send it once.")
-        if self._name in self.limits:
-            self._file = self.stack.enter_context(_File(self.folder, self.limits[self._name]))
         elif self._name != "config":
             raise problems.Invalid(f"The form has a field {self._name!r}, which is not known; send {self._known()}.")
+
+    def _refuse_again(self) -> None:
+        before = self.files.get(self._name)
+        if before and self._name not in self.several:
+            raise problems.BadRequest(f"The form has the field {self._name!r} twice; send it once, or send a zip.")
+        if before and self._file_name in before:
+            raise problems.BadRequest(
+                f"Two parts {self._name!r} have the file name {self._file_name!r}; of several files each needs its own."
+            )
 
     def _fill(self, data: bytes, start: int, end: int) -> None:
         if self._file is not None:
@@ -204,12 +173,19 @@ class _FormReader:
 
     def _end_part(self) -> None:
         if self._file is not None:
-            self.form.files[self._name] = self._file.done()
+            self.files[self._name][self._file_name] = self._file.done()
         else:
-            self.form.fields[self._name] = self._text.decode("utf-8", "replace")
+            self.fields[self._name] = self._text.decode("utf-8", "replace")
 
     def _end(self) -> None:
         self.ended = True
 
     def _known(self) -> str:
-        return ", ".join([*self.limits, "config"])
+        return ", ".join([*self.allowances, "config"])
+
+
+def _checked(file_name: str) -> None:
+    try:
+        packing.flat(file_name)
+    except packing.UnfitNameError as error:
+        raise problems.Invalid(str(error)) from error

@@ -1,25 +1,31 @@
 """What a score is: tally -> curve -> auc -> score, each with its interval. Pure arithmetic, no network, no store."""
 
 from service.scoring.curve import Point
-from service.scoring.interval import LEAST_MARGIN, Estimate, Estimator, auc, enough, student, wilson
-from service.scoring.score import Group, Summary, intact_accuracy, live, refusal, summarise
+from service.scoring.interval import Estimate, Estimator, auc, enough, student, wilson
+from service.scoring.reference import LEAST_MARGIN, METRICS, PROBABILITY_FLOOR, Intact, Metric, Reference
+from service.scoring.score import Group, Summary, live, rounded, sample, summarise
 from service.scoring.tally import Payload, Tally, count
 
 __all__ = [
     "LEAST_MARGIN",
+    "METRICS",
+    "PROBABILITY_FLOOR",
     "Estimate",
     "Estimator",
     "Group",
+    "Intact",
+    "Metric",
     "Payload",
     "Point",
+    "Reference",
     "Summary",
     "Tally",
     "auc",
     "count",
     "enough",
-    "intact_accuracy",
     "live",
-    "refusal",
+    "rounded",
+    "sample",
     "student",
     "summarise",
     "wilson",

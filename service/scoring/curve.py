@@ -7,7 +7,8 @@ from itertools import takewhile
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from service.scoring.interval import Estimate, Estimator, student, wilson
+from service.scoring.interval import Estimate, Estimator, cell, student
+from service.scoring.reference import Reference
 from service.scoring.tally import Tally
 
 __all__ = ["Point", "Tally", "curve", "half_life"]
@@ -24,20 +25,22 @@ class Point:
     trials: int
 
 
-def curve(tally: Tally, *, estimator: Estimator, intact: tuple[int, int], confidence: float) -> list[Point]:
+def curve(tally: Tally, *, estimator: Estimator, reference: Reference, confidence: float) -> list[Point]:
     """A(f) of a tally, averaged over its groups, in order of the fraction.
 
-    `adaptive`: f = 0, known exactly from the intact pass (right answers, examples), then a point a stratum, at its
-    centre, with Wilson's interval. `grid`: its K fractions, averaged over the orderings that are measured whole,
-    with Student's interval over them. Strata or fractions without a trial are left out.
+    `adaptive`: f = 0, known exactly from the intact pass, then a point a stratum, at its centre, with Wilson's
+    interval (or Student's, of values that aren't right or wrong). `grid`: its K fractions, averaged over the orderings
+    that are measured whole, with Student's interval over them. Strata or fractions without a trial are left out.
     """
-    return _strata(tally, intact, confidence) if estimator == "adaptive" else _fractions(tally, intact, confidence)
+    strata = estimator == "adaptive"
+    return _strata(tally, reference, confidence) if strata else _fractions(tally, reference, confidence)
 
 
-def half_life(points: Sequence[Point], *, intact: tuple[int, int], chance: float, reach: float) -> Estimate | None:
+def half_life(points: Sequence[Point], *, reference: Reference, reach: float) -> Estimate | None:
     """The smallest fraction at which A(f) - chance is half of A(0) - chance, in [0, 1]; None if it never is.
 
-    value: where the decreasing fit of the points (isotonic regression; Barlow et al., 1972) crosses that level.
+    A curve that rises as units are lost is turned over first. value: where the decreasing fit of the points (isotonic
+    regression; Barlow et al., 1972) crosses that level.
     interval: it holds for every decreasing curve, cliffs and plateaus included. Coming from 0, a point that is
     clearly above the level puts the crossing beyond the near end of its reach; coming from 1, one clearly below
     puts it before the far end. Each side stops at the first point that isn't clear, and tests in a fixed order
@@ -45,8 +48,9 @@ def half_life(points: Sequence[Point], *, intact: tuple[int, int], chance: float
     limits would be a third narrower, and was wrong in four runs of five on a staircase of two units.
     reach: a point is the average over the fractions this far to either side of it (half a stratum; `grid`: 0).
     """
-    first = intact[0] / intact[1]
-    level = chance + (first - chance) / 2
+    level = reference.chance + (reference.first - reference.chance) / 2
+    if reference.metric.rising:
+        points, level = [Point(p.fraction, -p.value, -p.high, -p.low, p.trials) for p in points], -level
     at = np.array([point.fraction for point in points])
     weights = np.array([point.trials for point in points], np.float64)
     fit = isotonic_regression([point.value for point in points], weights=weights, increasing=False).x
@@ -62,27 +66,27 @@ def half_life(points: Sequence[Point], *, intact: tuple[int, int], chance: float
     return Estimate(value, max(min(low, value), 0.0), min(max(high, value), 1.0))
 
 
-def _strata(tally: Tally, intact: tuple[int, int], confidence: float) -> list[Point]:
-    right, examples = intact
-    points = [Point(0.0, right / examples, right / examples, right / examples, examples)]
+def _strata(tally: Tally, reference: Reference, confidence: float) -> list[Point]:
+    first = reference.first
+    points = [Point(0.0, first, first, first, reference.examples)]
     strata = tally.trials.shape[1]
-    for stratum, (hits, trials) in enumerate(zip(tally.right.sum(axis=0), tally.trials.sum(axis=0), strict=True)):
+    columns = (each.sum(axis=0).tolist() for each in (tally.total, tally.squares, tally.trials))
+    for stratum, (total, squares, trials) in enumerate(zip(*columns, strict=True)):
         if trials > 0:
-            share = wilson(int(hits), int(trials), confidence)
-            centre = (stratum + 0.5) / strata
-            points.append(Point(centre, share.value, share.low, share.high, int(trials)))
+            mean = cell(total, squares, trials, confidence, reference)
+            points.append(Point((stratum + 0.5) / strata, mean.value, mean.low, mean.high, trials))
     return points
 
 
-def _fractions(tally: Tally, intact: tuple[int, int], confidence: float) -> list[Point]:
-    whole = np.all(tally.trials >= intact[1], axis=(0, 2))
+def _fractions(tally: Tally, reference: Reference, confidence: float) -> list[Point]:
+    whole = np.all(tally.trials >= reference.examples, axis=(0, 2))
     if not whole.any():
         return []
     trials = tally.trials[:, whole].sum(axis=(0, 1))
-    heights = (tally.right[:, whole] / tally.trials[:, whole]).mean(axis=0)
+    heights = (tally.total[:, whole] / tally.trials[:, whole]).mean(axis=0)
     points = []
     for step in range(heights.shape[1]):
         fraction = step / (heights.shape[1] - 1)
-        mean = student(heights[:, step], confidence)
+        mean = student(heights[:, step], confidence, reference.metric)
         points.append(Point(fraction, mean.value, mean.low, mean.high, int(trials[step])))
     return points

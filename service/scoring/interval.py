@@ -1,4 +1,4 @@
-"""Intervals: Wilson's for a proportion, ours for auc, and the rule that says when one is narrow enough."""
+"""Intervals: Wilson's for a proportion, ours for A(0) and auc, and the rule that says when one is narrow enough."""
 
 import math
 from dataclasses import dataclass
@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from service.scoring.reference import Metric, Reference
 from service.scoring.tally import Tally
 
 Estimator = Literal["adaptive", "grid"]
 Floats = NDArray[np.float64]
 
-LEAST_MARGIN = 0.05  # of A(0) over chance; with less the score divides by noise
 BLOCK_TRIALS = 32  # adjacent strata are pooled for the variance until a block has so many trials
 CAUTION = 1.03  # on the normal quantile: where 95.0 % would just be covered, 95.6 % are, for 6 % more trials
+MIN_CHUNKS = 2  # before an interval may end an evaluation
+MIN_CHUNKS_OF_VALUES = 4  # of values that aren't right or wrong: their variance is known later
 PSEUDO = 0.5  # right and wrong answers added to a block (Agresti-Coull's idea): no block is taken for certain
 
 
@@ -29,12 +31,12 @@ class Estimate:
     high: float
 
 
-def wilson(right: int, trials: int, confidence: float) -> Estimate:
+def wilson(right: float, trials: float, confidence: float) -> Estimate:
     """Wilson's score interval for a proportion (JASA 22, 1927; eq. 4 of Brown, Cai and DasGupta, 2001), in [0, 1].
 
-    Raises ValueError without a trial.
+    Both may be effective numbers, not whole. Raises ValueError without a trial.
     """
-    if trials < 1:
+    if trials <= 0:
         raise ValueError("no trials, no proportion")
     z = _normal(confidence)
     value = right / trials
@@ -43,44 +45,65 @@ def wilson(right: int, trials: int, confidence: float) -> Estimate:
     return Estimate(value, max(min(centre - half, value), 0.0), min(max(centre + half, value), 1.0))
 
 
-def student(values: Floats, confidence: float) -> Estimate:
-    """The mean of R independent values in [0, 1] (float64[R]) with Student's interval; all of [0, 1] if R = 1."""
+def student(values: Floats, confidence: float, metric: Metric) -> Estimate:
+    """The mean of R independent values (float64[R]) with Student's interval; all that the metric allows if R = 1."""
     mean = math.fsum(values) / len(values)
     if len(values) < 2:
-        return Estimate(mean, 0.0, 1.0)
+        return Estimate(mean, metric.low, metric.high)
     half = _student(confidence, len(values) - 1) * math.sqrt(_variance(values) / len(values))
-    return _clipped(mean, half)
+    return clipped(mean, half, metric)
 
 
-def auc(tally: Tally, *, estimator: Estimator, examples: int, confidence: float) -> Estimate | None:
+def cell(total: float, squares: float, trials: int, confidence: float, reference: Reference) -> Estimate:
+    """The mean of one cell's values: Wilson's interval for right and wrong, else Student's."""
+    if reference.binary:
+        return wilson(total, trials, confidence)
+    [spread] = _mean_variances(np.array([total]), np.array([squares]), np.array([trials]), reference)
+    half = _student(confidence, max(trials - 1, 1)) * math.sqrt(spread)
+    return clipped(total / trials, half, reference.metric)
+
+
+def sampled(reference: Reference, confidence: float) -> Estimate:
+    """A(0), with the interval that it has as a sample of where the dataset came from.
+
+    A share: Wilson's, of as many examples as the weighted ones count for. Other metrics: the normal one.
+    """
+    intact, value = reference.intact, reference.first
+    if intact.effective is None:
+        return Estimate(value, value, value)
+    if not reference.metric.share:
+        return clipped(value, _normal(confidence) * (intact.error or 0.0), reference.metric)
+    if intact.error is None:
+        return wilson(intact.total, intact.effective, confidence)
+    effective = intact.effective
+    if intact.error > 0:  # no error at all is an accident of few examples; Wilson's interval knows better
+        effective = min(effective, max(value * (1 - value), 0.0) / intact.error**2)
+    return wilson(min(value, 1.0) * effective, effective, confidence) if effective > 0 else Estimate(value, 0.0, 1.0)
+
+
+def auc(tally: Tally, *, estimator: Estimator, reference: Reference, confidence: float) -> Estimate | None:
     """The area under the curve, averaged over the groups, with its interval; None while too little is measured.
 
     What the interval covers is this dataset's exhaustive value: the expectation over all orderings, all fractions
     and the dataset's examples, which is what counting every ablation of every example would give.
-    examples: N, the size of the dataset. Everything is a function of the tally's integers, and sums are exactly
-    rounded, so equal tallies give equal intervals whichever worker counted first.
+    Everything is a function of the tally, and sums are exactly rounded, so equal tallies give equal intervals
+    whichever worker counted first.
     """
     if estimator == "adaptive":
-        return _adaptive(tally, confidence) if np.all(tally.trials > 0) else None
-    return _grid(tally, examples, confidence)
-
-
-def margin(intact: tuple[int, int], chance: float) -> float:
-    """A(0) - chance. intact: right answers and examples of the pass with nothing ablated."""
-    return intact[0] / intact[1] - chance
+        return _adaptive(tally, reference, confidence) if np.all(tally.trials > 0) else None
+    return _grid(tally, reference, confidence)
 
 
 def enough(
     tally: Tally,
     *,
     estimator: Estimator,
-    intact: tuple[int, int],
-    chance: float,
+    reference: Reference,
     confidence: float,
     precision: float,
     chunks: int,
     max_trials: int | None = None,
-    min_chunks: int = 2,
+    min_chunks: int | None = None,
 ) -> bool:
     """Whether to stop after the first `chunks` chunks, of which `tally` is the sum.
 
@@ -90,34 +113,46 @@ def enough(
     Ask after every chunk, in order: the first yes ends the evaluation.
     """
     if estimator == "grid":
-        return bool(np.all(tally.trials >= intact[1]))
+        return bool(np.all(tally.trials >= reference.examples))
     trials = int(tally.trials.sum())
     if max_trials is not None and chunks > 0 and trials + trials // chunks > max_trials:
         return True
-    measured = auc(tally, estimator=estimator, examples=intact[1], confidence=confidence)
-    if chunks < min_chunks or measured is None:
+    measured = auc(tally, estimator=estimator, reference=reference, confidence=confidence)
+    least = min_chunks if min_chunks is not None else MIN_CHUNKS if reference.binary else MIN_CHUNKS_OF_VALUES
+    if chunks < least or measured is None:
         return False
-    lost = margin(intact, chance)
-    width = (measured.high - measured.low) / (lost if lost >= LEAST_MARGIN else 1.0)
+    width = (measured.high - measured.low) / (reference.margin if reference.scored else 1.0)
     return round(width, 9) <= 2 * precision  # rounded: the last bit of a quantile must not decide
 
 
-def _adaptive(tally: Tally, confidence: float) -> Estimate:
-    """The mean of the strata's proportions with a stratified variance (Cochran, Sampling Techniques, section 5.4).
+def _adaptive(tally: Tally, reference: Reference, confidence: float) -> Estimate:
+    """The mean of the strata's means with a stratified variance (Cochran, Sampling Techniques, section 5.4).
 
     Trials of one stratum also differ in their narrow share of it and are spread over the examples; what that
     takes off the variance isn't seen here, and makes the interval a little too wide.
     """
-    value = math.fsum((tally.right / tally.trials).ravel()) / tally.right.size
-    right, trials = _blocks(tally)
-    share = (right + PSEUDO) / (trials + 2 * PSEUDO)
-    parts = share * (1 - share) / np.maximum(trials - 1, 1)
+    value = math.fsum((tally.total / tally.trials).ravel()) / tally.total.size
+    parts = _mean_variances(*_blocks(tally), reference)
     half = CAUTION * _normal(confidence) * math.sqrt(math.fsum(parts)) / len(parts)
-    return _clipped(value, half)
+    return clipped(value, half, reference.metric)
 
 
-def _blocks(tally: Tally) -> tuple[Floats, Floats]:
-    """Right answers and trials of runs of adjacent strata, each run with at least BLOCK_TRIALS trials.
+def _mean_variances(total: Floats, squares: Floats, trials: Floats, reference: Reference) -> Floats:
+    """The variance of each block's mean. Half a trial of the least and half of the largest value are added to a share.
+
+    An unbounded value has no such pair, and isn't often the same all through a block.
+    """
+    if reference.metric.share:
+        mean, square = ((each + PSEUDO) / (trials + 2 * PSEUDO) for each in (total, squares))
+        spread = mean * (1 - mean) if reference.binary else np.maximum(square - mean * mean, 0.0)
+    else:
+        spread = np.maximum(squares / trials - (total / trials) ** 2, 0.0)
+    found: Floats = spread / np.maximum(trials - 1, 1)
+    return found
+
+
+def _blocks(tally: Tally) -> tuple[Floats, Floats, Floats]:
+    """Total, squares and trials of runs of adjacent strata, each run with at least BLOCK_TRIALS trials.
 
     Early on a stratum has too few trials to tell a variance, and with many groups it stays so for long. A block
     counts the differences between its strata as variance too, which errs on the wide side. Its strata must have
@@ -127,19 +162,20 @@ def _blocks(tally: Tally) -> tuple[Floats, Floats]:
     sizes = [size for size in range(1, strata + 1) if strata % size == 0]
     least = int(tally.trials.min())
     size = next((size for size in sizes if size * least >= BLOCK_TRIALS), strata)
-    right, trials = (each.reshape(groups, -1, size).sum(axis=2).ravel() for each in (tally.right, tally.trials))
-    return right.astype(np.float64), trials.astype(np.float64)
+    columns = (tally.total, tally.squares, tally.trials.astype(np.float64))
+    total, squares, trials = (each.reshape(groups, -1, size).sum(axis=2).ravel() for each in columns)
+    return total, squares, trials
 
 
-def _grid(tally: Tally, examples: int, confidence: float) -> Estimate | None:
+def _grid(tally: Tally, reference: Reference, confidence: float) -> Estimate | None:
     """Student's interval over the orderings measured whole, widened by what the trapezoids may miss.
 
     Groups have orderings of their own, so their variances add (Welch-Satterthwaite for the degrees of freedom).
     """
-    whole = np.all(tally.trials >= examples, axis=(0, 2))
+    whole = np.all(tally.trials >= reference.examples, axis=(0, 2))
     if np.count_nonzero(whole) < 2:
         return None
-    heights = tally.right[:, whole] / tally.trials[:, whole]
+    heights = tally.total[:, whole] / tally.trials[:, whole]
     areas = (heights[:, :, 1:] + heights[:, :, :-1]).mean(axis=2) / 2
     groups, orderings = areas.shape
     value = math.fsum(areas.ravel()) / areas.size
@@ -147,7 +183,7 @@ def _grid(tally: Tally, examples: int, confidence: float) -> Estimate | None:
     total = math.fsum(parts)
     freedom = total**2 / math.fsum(p * p / (orderings - 1) for p in parts) if total > 0 else math.inf
     half = _student(confidence, freedom) * math.sqrt(total) / groups
-    return _clipped(value, half + _missed(heights.mean(axis=(0, 1))))
+    return clipped(value, half + _missed(heights.mean(axis=(0, 1))), reference.metric)
 
 
 def _missed(heights: Floats) -> float:
@@ -167,8 +203,9 @@ def _variance(values: Floats) -> float:
     return math.fsum((values - mean) ** 2) / (len(values) - 1)
 
 
-def _clipped(value: float, half: float) -> Estimate:
-    return Estimate(value, max(value - half, 0.0), min(value + half, 1.0))
+def clipped(value: float, half: float, metric: Metric) -> Estimate:
+    """value +- half, as far as the metric goes; low <= value <= high, whatever was rounded."""
+    return Estimate(value, min(metric.inside(value - half), value), max(metric.inside(value + half), value))
 
 
 def _normal(confidence: float) -> float:

@@ -4,10 +4,11 @@ import math
 from dataclasses import dataclass
 
 from service.scoring.curve import Point, curve, half_life
-from service.scoring.interval import LEAST_MARGIN, Estimate, Estimator, auc, margin, wilson
+from service.scoring.interval import Estimate, Estimator, auc, sampled
+from service.scoring.reference import Reference
 from service.scoring.tally import Tally
 
-__all__ = ["Estimate", "Group", "Summary", "intact_accuracy", "live", "refusal", "summarise"]
+__all__ = ["Estimate", "Group", "Summary", "live", "sample", "summarise"]
 
 DIGITS = 6  # published; far below any interval's width, far above the last bits in which two machines may differ
 
@@ -33,7 +34,7 @@ class Summary:
 
     score and auc are about this very dataset: their intervals cover what ablating in every order, at every
     fraction, on every example would give. A(0) is counted over the whole dataset and so adds nothing to them.
-    intact is A(0) as a sample of whatever the dataset was drawn from, hence Wilson's interval around an exact count.
+    intact is A(0) as a sample of whatever the dataset was drawn from, hence an interval around a known figure.
     groups: one entry a group of the design; score, auc, half_life and curve are of the mean over the groups.
     refusal: why there is no score, a sentence for humans.
     """
@@ -49,26 +50,23 @@ class Summary:
     trials: int
 
 
-def summarise(
-    tally: Tally, *, estimator: Estimator, intact: tuple[int, int], chance: float, confidence: float
-) -> Summary:
+def summarise(tally: Tally, *, estimator: Estimator, reference: Reference, confidence: float) -> Summary:
     """What a tally says. All figures are rounded to six digits, so equal tallies give equal JSON, byte by byte.
 
-    intact: right answers and examples of the pass with nothing ablated. chance: the accuracy of the best constant
-    answer on this dataset, in [0, 1]. confidence: of every interval, in (0, 1).
+    confidence: of every interval, in (0, 1).
     Raises ValueError where the tally is too empty for an interval: a stratum without a trial, or fewer than two
     orderings measured whole.
     """
-    if not 0 < confidence < 1 or not 0 <= chance <= 1 or not 0 <= intact[0] <= intact[1] or intact[1] < 1:
-        raise ValueError("confidence, chance and A(0) are shares, and the dataset has examples")
-    groups = [_figures(tally.group(index), estimator, intact, chance, confidence) for index in range(len(tally.trials))]
-    whole = _figures(tally, estimator, intact, chance, confidence) if len(groups) > 1 else groups[0]
+    if not 0 < confidence < 1:
+        raise ValueError("confidence lies between 0 and 1")
+    groups = [_figures(tally.group(index), estimator, reference, confidence) for index in range(len(tally.trials))]
+    whole = _figures(tally, estimator, reference, confidence) if len(groups) > 1 else groups[0]
     return Summary(
         score=whole.score,
-        refusal=refusal(intact, chance),
+        refusal=reference.refusal(),
         auc=whole.auc,
-        intact=intact_accuracy(intact, confidence),
-        chance=round(chance, DIGITS),
+        intact=sample(reference, confidence),
+        chance=rounded(reference.chance),
         half_life=whole.half_life,
         curve=whole.curve,
         groups=groups,
@@ -76,30 +74,28 @@ def summarise(
     )
 
 
-def intact_accuracy(intact: tuple[int, int], confidence: float) -> Estimate:
-    """A(0) of right answers and examples, with Wilson's interval: the dataset as a sample of where it came from."""
-    return _rounded(wilson(*intact, confidence))
+def sample(reference: Reference, confidence: float) -> Estimate:
+    """A(0) with its interval: the dataset as a sample of where it came from."""
+    return _rounded(sampled(reference, confidence))
 
 
-def live(
-    tally: Tally, *, estimator: Estimator, intact: tuple[int, int], chance: float, confidence: float
-) -> Estimate | None:
+def live(tally: Tally, *, estimator: Estimator, reference: Reference, confidence: float) -> Estimate | None:
     """The score so far, for showing progress; None while too little is measured, and where it is refused.
 
     Looked at often, its intervals are wrong more often than one of them alone: show them, decide nothing by them.
     """
-    measured = auc(tally, estimator=estimator, examples=intact[1], confidence=confidence)
-    return _score(measured, intact, chance) if measured else None
+    measured = auc(tally, estimator=estimator, reference=reference, confidence=confidence)
+    return _score(measured, reference) if measured else None
 
 
-def _figures(tally: Tally, estimator: Estimator, intact: tuple[int, int], chance: float, confidence: float) -> Group:
-    area = auc(tally, estimator=estimator, examples=intact[1], confidence=confidence)
+def _figures(tally: Tally, estimator: Estimator, reference: Reference, confidence: float) -> Group:
+    area = auc(tally, estimator=estimator, reference=reference, confidence=confidence)
     if area is None:
         raise ValueError("too few trials for an interval")
-    score = _score(area, intact, chance)
-    points = curve(tally, estimator=estimator, intact=intact, confidence=confidence)
+    score = _score(area, reference)
+    points = curve(tally, estimator=estimator, reference=reference, confidence=confidence)
     reach = 0.5 / tally.trials.shape[1] if estimator == "adaptive" else 0.0
-    half = half_life(points, intact=intact, chance=chance, reach=reach) if score else None
+    half = half_life(points, reference=reference, reach=reach) if score else None
     return Group(
         score=score,
         auc=_rounded(area),
@@ -109,36 +105,28 @@ def _figures(tally: Tally, estimator: Estimator, intact: tuple[int, int], chance
     )
 
 
-def _score(area: Estimate, intact: tuple[int, int], chance: float) -> Estimate | None:
-    """(auc - chance) / (A(0) - chance): 1 is unhurt by any loss, 0 is no better than a constant answer."""
-    lost = margin(intact, chance)
-    if lost < LEAST_MARGIN:
-        return None
-    value, low, high = ((each - chance) / lost for each in (area.value, area.low, area.high))
-    return _rounded(Estimate(value, low, high))
+def _score(area: Estimate, reference: Reference) -> Estimate | None:
+    """(auc - chance) / (A(0) - chance): 1 is unhurt by any loss, 0 is no better than a constant answer.
 
-
-def refusal(intact: tuple[int, int], chance: float) -> str | None:
-    """Why there is no score, a sentence for humans; None if there is one. intact: right answers and examples."""
-    if margin(intact, chance) >= LEAST_MARGIN:
+    Where larger is worse both differences are negative, and the interval's ends change places.
+    """
+    if not reference.scored:
         return None
-    return (
-        f"No score: intact, the model is right on {intact[0] / intact[1]:.1%} of the dataset, and always giving the "
-        f"most frequent answer is right on {chance:.1%}. With less than {LEAST_MARGIN:.0%} between them there is "
-        "nothing to lose by ablation, and the score would be noise."
-    )
+    lost = reference.first - reference.chance
+    value, one, other = ((each - reference.chance) / lost for each in (area.value, area.low, area.high))
+    return _rounded(Estimate(value, min(one, other), max(one, other)))
 
 
 def _rounded(estimate: Estimate) -> Estimate:
-    return Estimate(*(_round(each) for each in (estimate.value, estimate.low, estimate.high)))
+    return Estimate(*(rounded(each) for each in (estimate.value, estimate.low, estimate.high)))
 
 
 def _rounded_point(point: Point) -> Point:
-    fraction, value, low, high = (_round(each) for each in (point.fraction, point.value, point.low, point.high))
+    fraction, value, low, high = (rounded(each) for each in (point.fraction, point.value, point.low, point.high))
     return Point(fraction, value, low, high, point.trials)
 
 
-def _round(value: float) -> float:
+def rounded(value: float) -> float:
     """To DIGITS; never -0.0, which JSON would show, and never a number that JSON has no word for."""
     assert math.isfinite(value)
     return round(float(value), DIGITS) + 0.0

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from service import broker
-from tests.promises.test_bad_input import MODEL, good, npz, post
+from tests.promises.misdeeds import MODEL, good, npz
+from tests.promises.test_bad_input import post
 from tests.stack import EVALUATIONS, running
 
 
@@ -14,7 +15,8 @@ def test_nothing_to_lose_is_a_finished_evaluation_without_score(tmp_path: Path, 
         stack.worker(broker.INSPECTIONS)
         stack.worker(broker.EVALUATIONS)
         shifted = good() | {"y": (good()["y"] + 1) % 10}  # the model is wrong on nearly all of them
-        answer = post(stack, MODEL.read_bytes(), npz(**shifted))
+        model = [("model.onnx", MODEL.read_bytes())]
+        answer = post(stack, model, npz(**shifted))
         assert answer.status_code == 202, answer.text
         body = stack.ended(answer.json()["id"])
         assert body["state"] == "succeeded"
@@ -23,5 +25,5 @@ def test_nothing_to_lose_is_a_finished_evaluation_without_score(tmp_path: Path, 
         assert body["result"]["intact"]["value"] < 0.1
         assert json.loads(stack.client.get(f"{EVALUATIONS}/{body['id']}/curve.json").text)["curve"] == []
         # The worker that saw it is still at work.
-        good_one = post(stack, MODEL.read_bytes(), npz(**good()), '{"precision": 0.1}')
+        good_one = post(stack, model, npz(**good()), '{"precision": 0.1}')
         assert stack.ended(good_one.json()["id"])["result"]["score"]["value"] > 0

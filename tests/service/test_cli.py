@@ -4,41 +4,30 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-import uvicorn
-from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
 from typer.testing import CliRunner, Result
 
-from service import __version__, examples, problems, schemas
-from service.app import create_app
+from service import __version__, examples, problems, schemas, uploading
 from service.cli import app
 from service.settings import Settings
 from service.store import evaluations
 from service.store.session import connect, reading, transaction
-from tests.conftest import alive, use_broker, wait_until, words
+from tests.conftest import alive, wait_until, words
 from tests.service import answers
+from tests.service.conftest import LESION, lesion_apart
 
-LESION = str(Path(sys.executable).with_name("lesion"))
-COMMANDS = ("serve", "score", "demo", "api", "worker", "migrate")
+COMMANDS = ("serve", "score", "inspect", "demo", "api", "worker", "migrate")
 
 
 def lesion(*arguments: str | Path) -> Result:
     """Run the command in this process, without a terminal."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def lesion_apart(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    """Run the command in a process of its own, for what must be alone on its stdout."""
-    return subprocess.run([LESION, *map(str, arguments)], capture_output=True, text=True, timeout=150)
 
 
 @pytest.fixture
@@ -48,42 +37,6 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     model.write_bytes(np.random.default_rng(0).bytes(1000))
     dataset.write_bytes(np.random.default_rng(1).bytes(1000))
     return model, dataset
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A service over a folder of its own, without a broker: hints get lost."""
-    nobody = f"redis+socket://{tmp_path}/nobody.sock"
-    monkeypatch.setenv("LESION_BROKER_URL", nobody)
-    use_broker(nobody)
-    return Settings(data=tmp_path / "data", inspect_wait=0)
-
-
-@dataclass
-class Server:
-    """The real API behind a real socket, and the paths it was asked for."""
-
-    api: FastAPI
-    address: str
-    asked: list[str] = field(default_factory=list)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked.append(scope.get("path", ""))
-        await self.api(scope, receive, send)
-
-
-@pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:
-    """The real API, in a thread."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    api = Server(create_app(settings), f"http://127.0.0.1:{listening.getsockname()[1]}")
-    running = uvicorn.Server(uvicorn.Config(api, log_level="warning", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=running.run, args=([listening],))
-    thread.start()
-    wait_until(lambda: running.started, "the API has started")
-    yield api
-    running.should_exit = True
-    thread.join()
 
 
 Finish = Callable[[schemas.Result | problems.Problem], threading.Thread]
@@ -146,6 +99,13 @@ def test_no_other_commands():
         (["--estimator", "grid", "--precision", "0.1"], "belongs to the estimator"),
         (["--server", "http://127.0.0.1:1", "--data", "here"], "--data"),
         (["--scope", "everything"], "--scope"),
+        (["--metric", "f1"], "--metric"),
+        (["--k", "3"], "belongs to the metric"),
+        (["--scale", "1/0"], "--scale"),
+        (["--mean", "1,2,3", "--std", "1,2"], "equally many channels"),
+        (["--resize", "0"], "--resize"),
+        (["--input", "ids"], "MODELINPUT=COLUMN"),
+        (["--model-data", "nowhere.bin"], "does not exist"),
     ],
 )
 def test_wrong_usage_exits_with_2(files, arguments, told):
@@ -223,6 +183,38 @@ def test_score_as_json_prints_nothing_else(server, files, worker):
     assert result.returncode == 0
 
 
+def test_options_of_reading_and_preprocessing_reach_the_service(server, files, worker, tmp_path):
+    """Options win over the file of --config; several files and a folder go up, and all is told in the answer."""
+    images = tmp_path / "images"
+    for name in ("cat/1.png", "dog/2.png"):
+        (images / name).parent.mkdir(parents=True)
+        (images / name).write_bytes(name.encode())
+    (tmp_path / "config.json").write_text('{"seed": 1, "labels": "y", "preprocessing": {"scale": 2, "resize": 32}}')
+    thread = worker(answers.result())
+    result = lesion_apart(
+        *("score", files[0], images, "--model-data", files[1], "--server", server.address, "--json"),
+        *("--config", tmp_path / "config.json", "--seed", "9", "--metric", "top_k", "--k", "3"),
+        *("--sites", "conv*", "--sites", "fc1", "--input", "x=pixels", "--output", "logits"),
+        *("--scale", "1/255", "--mean", "0.1,-0.2,0.3", "--std", "0.5", "--crop", "24x28", "--layout", "NHWC"),
+    )
+    thread.join()
+    assert result.returncode == 0, result.stderr
+    config = schemas.Evaluation.model_validate(json.loads(result.stdout)).config
+    assert (config.seed, config.labels, config.metric, config.k, config.output) == (9, "y", "top_k", 3, "logits")
+    assert (config.sites, config.inputs) == (["conv*", "fc1"], {"x": "pixels"})
+    assert config.preprocessing == schemas.Preprocessing(
+        resize=32, scale=1 / 255, mean=[0.1, -0.2, 0.3], std=0.5, crop=[24, 28], layout="NHWC"
+    )
+
+
+def test_weights_beside_the_model_go_along(files):
+    """PyTorch's exporter writes model.onnx.data; nobody has to name it."""
+    assert uploading.weights_beside(files[0]) == []
+    beside = files[0].with_name("digits.onnx.data")
+    beside.write_bytes(b"weights")
+    assert uploading.weights_beside(files[0]) == [beside]
+
+
 def test_an_evaluation_that_failed_exits_with_3(server, files, worker):
     """Not judged is another thing than judged badly."""
     thread = worker(problems.ModelCrashed("It died three times at chunk 7."))
@@ -252,6 +244,15 @@ def test_nobody_at_the_server_exits_with_3(files):
     assert "Traceback" not in result.output
 
 
+def interruptible(command):
+    """A command that minds Ctrl-C, although whoever runs the tests in the background has it ignored."""
+
+    def mind():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=mind)
+
+
 def test_ctrl_c_cancels_the_evaluation(server, files, settings):
     """Who stops waiting wants no answer: the worker need not go on. Exits with 130."""
     command = [LESION, "score", *map(str, files), "--server", server.address]
@@ -261,7 +262,7 @@ def test_ctrl_c_cancels_the_evaluation(server, files, settings):
         with reading(engine) as db:
             return [row.state for row in evaluations.page(db, 2, None, None)]
 
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with interruptible(command) as process:
         wait_until(lambda: any(path.endswith("/events") for path in server.asked), "the command follows the events")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
@@ -289,11 +290,22 @@ def test_demo_tells_the_two_networks_apart(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_inspect_on_a_stack_of_its_own(tmp_path, monkeypatch):
+    """From a file to a table of its sites, with nothing left behind."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    run = lesion_apart("inspect", examples.paths("learned")[0])
+    assert run.returncode == 0, run.stderr
+    for part in ("learned.onnx", "sites, in network order", "Conv", "← 10 classes"):
+        assert part in run.stdout, run.stdout
+    assert "\x1b" not in run.stdout + run.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ctrl_c_takes_down_the_stack_of_a_score(tmp_path, monkeypatch):
     """An evaluation of hours on a stack of its own: interrupted, all of it is gone within seconds."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     command = [LESION, "score", *map(str, examples.paths("learned")), "--precision", "0.0005"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with interruptible(command) as process:
         computing = "worker.sandbox.child"
         family: list[psutil.Process] = []
 

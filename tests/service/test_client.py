@@ -5,29 +5,20 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from service import schemas
+from service import problems, schemas
 from service.app import create_app
 from service.client import Client, Refused, Unreachable
 from service.settings import Settings
-from service.store import evaluations
+from service.store import artifacts, evaluations
 from service.store.session import connect, transaction
-from tests.conftest import use_broker
 from tests.service import answers
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A service over a folder of its own, without broker or worker: hints get lost, which it puts up with."""
-    nobody = f"redis+socket://{tmp_path}/nobody.sock"
-    monkeypatch.setenv("LESION_BROKER_URL", nobody)
-    use_broker(nobody)
-    return Settings(data=tmp_path / "data", inspect_wait=0)
 
 
 @pytest.fixture
@@ -96,6 +87,58 @@ def test_uploads_are_evaluated_by_digest(client, files):
     evaluation = client.evaluate(model, files[1], schemas.Config(clamp="mean"))
     assert evaluation.now.model == model
     assert evaluation.now.config.clamp == "mean"
+
+
+def test_a_model_of_several_files_is_one_artifact(client, files, tmp_path):
+    """The same files give the same model, uploaded first or along with a dataset."""
+    weights = tmp_path / "model.onnx.data"
+    weights.write_bytes(b"weights")
+    model = client.upload_model(files[0], weights)
+    assert model.size > 300_000
+    assert client.evaluate([files[0], weights], files[1]).now.model == model.id
+    assert client.evaluate([files[0], weights], client.upload_dataset(files[1]).id).now.model == model.id
+
+
+def test_a_folder_of_images_is_sent_as_one_file(client, files, tmp_path):
+    """Its id depends on names and bytes alone, so it can be asked for again."""
+    for place in ("first", "second"):
+        folder = tmp_path / place / "cat"
+        folder.mkdir(parents=True)
+        (folder / "1.png").write_bytes(b"an image")
+    first, second = (client.upload_dataset(tmp_path / place) for place in ("first", "second"))
+    assert first.id == second.id
+    assert client.evaluate(files[0], tmp_path / "first").now.dataset == first.id
+
+
+def test_what_was_found_is_waited_for(client, files, settings):
+    """An upload is answered before a worker has looked: the client asks until one has."""
+    received = client.upload_dataset(files[1])
+    assert received.state == "received"
+    with pytest.raises(TimeoutError, match="dataset"):
+        client.inspected(received, timeout=0)
+    inspect(settings, "dataset", received.id, {"format": "csv", "examples": 3, "inputs": [], "labels": None})
+    found = client.inspected(received, timeout=20).found
+    assert found is not None
+    assert (found.format, found.examples, found.labels) == ("csv", 3, None)
+
+
+def test_an_upload_that_is_refused_later_says_why(client, files, settings):
+    """The refusal is raised, whenever it comes."""
+    received = client.upload_model(files[0])
+    inspect(settings, "model", received.id, problems.ModelUnsupported("It has no unit."))
+    with pytest.raises(Refused, match="It has no unit"):
+        client.inspected(received, timeout=20)
+
+
+def inspect(settings: Settings, kind: artifacts.Kind, digest: str, found: dict[str, Any] | problems.Problem) -> None:
+    """Play the worker that looks at an upload."""
+    engine = connect(settings.database)
+    with transaction(engine) as db:
+        if isinstance(found, problems.Problem):
+            artifacts.refuse(db, kind, digest, found.body())
+        else:
+            artifacts.accept(db, kind, digest, found)
+    engine.dispose()
 
 
 def test_cancel_ends_an_evaluation(client, files):

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from service import plots
+from service.schemas import CurvePoint, Measured
 from tests.service import answers
 
 
@@ -76,6 +77,16 @@ def test_a_refused_score_is_drawn_with_its_reason():
     assert "no score" in said
     assert "nothing to lose" in said
     assert plots.csv(answers.refused()) == "fraction,value,low,high,trials\n"
+
+
+def test_a_metric_that_is_no_share_has_an_axis_of_its_own():
+    """Cross-entropy rises above 1: the picture says what it is, in which unit, and shows all of it."""
+    points = [CurvePoint(fraction=f, value=4 * f, low=3 * f, high=5 * f, trials=9) for f in (0, 0.5, 1)]
+    measured = Measured(name="cross_entropy", unit="nats", rising=True)
+    result = answers.result(metric="cross_entropy", measured=measured, curve=points, chance=2.3)
+    said = plots.svg(result, "digits").decode()
+    assert "cross entropy in nats" in said
+    assert ">5</text>" in said
 
 
 def test_layers_get_a_panel_of_their_own():

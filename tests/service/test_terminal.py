@@ -3,10 +3,11 @@
 import io
 from collections.abc import Mapping
 
+import pytest
 from rich.console import Console
 
 from service import terminal
-from service.schemas import Progress, Result
+from service.schemas import CurvePoint, Measured, Progress, Result
 from tests.service import answers
 
 
@@ -52,6 +53,44 @@ def test_the_summary_has_cost_half_life_warnings_and_layers():
         "none",
     ):
         assert part in said
+
+
+def test_the_summary_says_what_was_done_to_the_examples():
+    """A wrong normalisation is found where it is shown; what does nothing by itself is left out."""
+    none = printed(terminal.summary(answers.evaluation(), answers.result()))
+    assert "preprocessing     none: the examples went in as they are" in none
+    idle = {"interpolation": "bilinear", "pad_value": 0.0, "mean": None}
+    assert "none: the" in printed(terminal.summary(answers.evaluation(), answers.result(preprocessing=idle)))
+    done = idle | {"resize": [48, 64], "scale": 1 / 255, "mean": [0.485, 0.5]}
+    said = printed(terminal.summary(answers.evaluation(), answers.result(preprocessing=done)), width=120)
+    assert "resize [48, 64], interpolation bilinear, scale 0.00392157, mean [0.485, 0.5]" in said
+    assert "pad_value" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "measured", "called"),
+    [
+        ("top_k", Measured(name="top_k", k=5), "intact top-5 accuracy"),
+        ("balanced_accuracy", Measured(name="balanced_accuracy"), "intact balanced accuracy"),
+        ("cross_entropy", Measured(name="cross_entropy", unit="nats", rising=True), "intact cross entropy in nats"),
+        ("agreement", None, "intact agreement"),
+    ],
+)
+def test_the_metric_is_called_by_its_name(name, measured, called):
+    """Not every A(0) is an accuracy."""
+    result = answers.result(metric=name, measured=measured)
+    assert printed(terminal.summary(answers.evaluation(), result)).startswith(called)
+
+
+def test_a_curve_beyond_0_and_1_is_drawn_whole():
+    """Cross-entropy rises above 1, and R2 falls below 0: the axis goes as far as they do."""
+    rising = [CurvePoint(fraction=f, value=4 * f, low=3.9 * f, high=4.1 * f, trials=9) for f in (0, 0.5, 1)]
+    said = plotted({"m": answers.result(metric="cross_entropy", curve=rising, chance=2.3)})
+    assert "4.1┤" in said
+    falling = [CurvePoint(fraction=f, value=1 - 3 * f, low=1 - 3 * f, high=1 - 3 * f, trials=9) for f in (0, 0.5, 1)]
+    said = plotted({"m": answers.result(metric="r2", curve=falling, chance=0.0)})
+    assert "-2.0┤" in said
+    assert "1.0┤" in said
 
 
 def test_a_refused_score_is_explained():

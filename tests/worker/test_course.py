@@ -1,6 +1,8 @@
 """The result is a function of the ordered prefix of chunks, in whatever order they became known."""
 
 import itertools
+import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,9 @@ import pytest
 
 from service import pairing, schemas, scoring
 from service.schemas import Config
+from worker import first
 from worker.ablation import trials
-from worker.course import FIRST, Course, Subject, intact_payload
+from worker.course import FIRST, Course, Subject
 
 EXAMPLES = 500
 
@@ -25,7 +28,7 @@ def subject(**config: Any) -> Subject:
         dataset="sha256:" + "b" * 64,
         config=asked,
         examples=EXAMPLES,
-        most_frequent=EXAMPLES // 3,
+        measured=schemas.Measured(name=asked.metric or "accuracy"),
         sites=pairing.scoped(sites, asked),
         warnings=["a warning of the model"],
         versions={"numpy": "2"},
@@ -38,7 +41,9 @@ def chunk(course: Course, index: int, right: int = EXAMPLES) -> str:
     if index < FIRST:
         means = [np.arange(units, dtype=np.float32) for units in course.design.units]
         needed = means if course.subject.config.clamp == "mean" else None
-        return schemas.canonical(intact_payload(right, EXAMPLES, needed))
+        return schemas.canonical(
+            first.payload(scoring.Intact.counted(right, EXAMPLES), EXAMPLES // 3 / EXAMPLES, True, needed, None)
+        )
     drawn = trials.draw(course.design, index - FIRST)
     return schemas.canonical(scoring.count(drawn.cells, drawn.fractions[drawn.lesions] < 0.5))
 
@@ -122,6 +127,51 @@ def test_means_come_before_any_masked_chunk() -> None:
     assert course.end is None
     assert course.means is not None
     assert [mean.tolist() for mean in course.means] == [list(range(16)), list(range(8))]
+
+
+def test_answers_come_before_any_trial_of_agreement() -> None:
+    """With `agreement` every chunk waits for the intact answers, which chunk 0 brings, to all workers the same."""
+    course = Course(subject(metric="agreement"))
+    assert course.end == FIRST
+    assert not course.may_compute(FIRST)
+    picked = np.array([[3], [-1], [70_000]])
+    stored = first.payload(scoring.Intact(EXAMPLES, EXAMPLES, None), 0.4, True, None, picked)
+    course.take({0: schemas.canonical(stored)})
+    assert course.may_compute(FIRST)
+    assert course.answers is not None
+    assert course.answers.tolist() == picked.tolist()
+    assert course.progress().intact == 1.0
+
+
+def test_a_cost_is_told_as_what_it_is() -> None:
+    """Cross-entropy: a rising curve, its unit, and a score of about a half for costs that rise halfway."""
+    course = Course(subject(metric="cross_entropy", precision=0.02))
+    intact = scoring.Intact(0.2 * EXAMPLES, EXAMPLES, EXAMPLES, 0.01)
+    course.take({0: schemas.canonical(first.payload(intact, 2.2, False, None, None))})
+    for index in itertools.count(FIRST):
+        drawn = trials.draw(course.design, index - FIRST)
+        costs = 0.2 + 2.0 * (drawn.fractions[drawn.lesions] >= 0.5)
+        course.take({index: schemas.canonical(scoring.count(drawn.cells, costs))})
+        if course.decided:
+            break
+    result = course.result()
+    assert result.score is not None
+    assert abs(result.score.value - 0.5) < 0.02
+    assert (result.metric, result.intact.value, result.chance) == ("cross_entropy", 0.2, 2.2)
+    assert result.measured is not None
+    assert result.curve[-1].value == 2.2
+    assert "score" in json.loads(schemas.canonical(result.model_dump(mode="json")))
+
+
+@pytest.mark.parametrize(("right", "told"), [(0.5, True), (0.9, False)])
+def test_pictures_that_the_model_does_not_know_are_told_of(right: float, told: bool) -> None:
+    """A model of pictures that is right less often than halfway from chance to 1 gets a hint on preprocessing."""
+    course = Course(replace(subject(precision=0.05), pictures="check the layout."))
+    for index in itertools.count():
+        course.take({index: chunk(course, index, right=int(right * EXAMPLES))})
+        if course.decided:
+            break
+    assert ("Intact accuracy is 0.500: check the layout." in course.result().warnings) == told
 
 
 def test_progress_grows_and_shows_the_interval() -> None:

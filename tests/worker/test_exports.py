@@ -45,7 +45,7 @@ def test_masks_do_what_hooks_in_torch_do(net: str, exporter: str) -> None:
     network.mask([site.name for site in network.sites], "zero")
     each = np.arange(len(expected["inputs"]))
     masks = [expected[f"mask_{index}"] for index in range(len(network.sites))]
-    outputs = network.outputs(expected["inputs"], each, each, masks)
+    outputs = network.outputs({"x": expected["inputs"]}, each, each, masks)
     np.testing.assert_allclose(outputs, expected["outputs"], atol=1e-5, rtol=0)
 
 
@@ -53,10 +53,11 @@ def test_masks_do_what_hooks_in_torch_do(net: str, exporter: str) -> None:
 @pytest.mark.parametrize("net", NETS)
 def test_nothing_lost_is_nothing_changed(net: str, exporter: str) -> None:
     """With every unit kept, the network answers what the file itself does, run by onnxruntime as it is."""
-    network, inputs = exported(net, exporter), answers(net)["inputs"]
+    network, inputs = exported(net, exporter), {"x": answers(net)["inputs"]}
+    every = np.arange(len(inputs["x"]))
     network.mask([site.name for site in network.sites], "zero")
     plain = onnxruntime.InferenceSession(HERE / f"{net}-{exporter}.onnx", providers=["CPUExecutionProvider"])
     kept = [np.ones((1, site.units), np.bool_) for site in network.sites]
-    masked = network.outputs(inputs, np.arange(len(inputs)), np.zeros(len(inputs), np.int64), kept)
-    np.testing.assert_array_equal(masked, network.intact(inputs, 0, len(inputs)))
-    np.testing.assert_allclose(masked, plain.run(None, {"x": inputs})[0], atol=1e-6, rtol=0)
+    masked = network.outputs(inputs, every, 0 * every, kept)
+    np.testing.assert_array_equal(masked, network.intact(inputs, 0, len(every)))
+    np.testing.assert_allclose(masked, plain.run(None, inputs)[0], atol=1e-6, rtol=0)

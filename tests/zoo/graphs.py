@@ -61,3 +61,10 @@ def dropout(on: bool) -> onnx.ModelProto:
     switches = [np.array(0.5, np.float32), np.array(on)]
     constants = [numpy_helper.from_array(value, name) for value, name in zip(switches, ("ratio", "on"), strict=True)]
     return network([helper.make_node("Dropout", ["h", "ratio", "on"], ["g"])], constants=constants)
+
+
+def branching(condition: str, **attributes: Any) -> Any:
+    """An If from h to g, whose branches do nothing."""
+    output = helper.make_tensor_value_info("o", FLOAT, None)
+    branch = helper.make_graph([helper.make_node("Identity", ["h"], ["o"])], "branch", [], [output])
+    return helper.make_node("If", [condition], ["g"], then_branch=branch, else_branch=branch, **attributes)

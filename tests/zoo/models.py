@@ -148,6 +148,10 @@ def sparse_weights() -> bytes:
     return saved(model)
 
 
+def name_that_is_no_text() -> bytes:
+    return good().replace(b"network", b"net\xff\xfe\xe3k")
+
+
 ACCEPTED: list[Any] = [good, functions]
 
 # What each is refused as, and words that its detail must have.
@@ -173,5 +177,6 @@ REFUSED: list[tuple[Any, str, str]] = [
     (weights_of_negative_size, "model-malformed", "[-4, -6]"),
     (weights_of_a_hundred_axes, "model-malformed", "'k'"),
     (weights_of_no_type, "model-malformed", "'a'"),
+    (name_that_is_no_text, "model-malformed", "UTF-8"),
     (sparse_weights, "model-unsupported", "sparse"),
 ]

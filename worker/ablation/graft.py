@@ -1,21 +1,26 @@
 """Puts masks into a network: one more input for each site, which decides where the site's values leave it.
 
-Masks are per example, [batch, units, 1, ...], already shaped to broadcast, so that one forward pass computes as many
-trials as the batch has rows, each with an ordering and a fraction of its own.
+Masks are per example, so that one forward pass computes as many trials as the batch has rows, each with an ordering and
+a fraction of its own. Where a mask [batch, units, 1, ...] broadcasts as it is, one node masks an exit; where examples
+or units lie otherwise (recurrent layers, heads beside the batch, flattened maps), the mask comes as [batch, units] and
+the network brings it into shape.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from worker.ablation import branches, layouts, masking, wiring
+from worker.ablation.layouts import Layout
+from worker.ablation.masking import Weave, is_simple
 from worker.ablation.sites import Site
 
 Clamp = Literal["zero", "mean"]
 Means = Sequence[NDArray[np.float32]]
-AXES_ARE_OPERANDS = 18  # opset from which ReduceMean takes its axes as an operand
 BATCH = "lesion_batch"  # the masks' first axis, which is the inputs' too
 # A pool of a constant is that constant. So a mask may as well wait until a pool has made the tensor smaller: on a CNN
 # for MNIST the masks' cost falls from a fourth of the intact pass to a twentieth. An average of n equal means rounds.
@@ -23,6 +28,7 @@ EXACT_BEHIND = {
     "zero": frozenset(["AveragePool", "Dropout", "GlobalAveragePool", "GlobalMaxPool", "Identity", "MaxPool"]),
     "mean": frozenset(["Dropout", "GlobalMaxPool", "Identity", "MaxPool"]),
 }
+OF_INTEGERS = frozenset(["Identity", "MaxPool"])  # those that take integers too
 
 
 def mask_name(index: int) -> str:
@@ -35,18 +41,32 @@ def mean_names(index: int, site: Site) -> list[str]:
     return [f"lesion_mean_{index}_{place}" for place in range(len(site.exits))]
 
 
+def mean_sizes(site: Site) -> list[int]:
+    """How many means each exit of a site has: one a unit, but a head has one for each of its channels."""
+    return [site.units * site.depth for _ in site.exits]
+
+
 def mask_shape(site: Site, batch: int) -> tuple[int, ...]:
-    """The shape in which a site's mask broadcasts against its values."""
-    shape = [1] * site.rank
-    shape[0], shape[site.axis] = batch, site.units
+    """The shape in which a site's mask bool[batch, units] goes into the network."""
+    if not _is_fast(site):
+        return (batch, site.units)
+    [axis] = [place for place, each in enumerate(site.layouts[0]) if layouts.UNIT in layouts.labels(each)]
+    shape = [1] * len(site.layouts[0])
+    shape[0], shape[axis] = batch, site.units
     return tuple(shape)
+
+
+def _is_fast(site: Site) -> bool:
+    """Does one mask broadcast at all exits as it is?"""
+    places = {tuple(layouts.UNIT in layouts.labels(axis) for axis in layout) for layout in site.layouts}
+    return len(places) == 1 and all(is_simple(layout) for layout in site.layouts)
 
 
 class Graft(ir.passes.InPlacePass):
     """Mask these sites of a model; `batch` is its fixed batch size, or None.
 
-    An ablated unit becomes zero, or its mean (float32[exits * units] a site: each exit has its own). A kept unit passes
-    unchanged, bit for bit.
+    An ablated unit becomes zero, or its mean (float32[sum of mean_sizes] a site: each exit has its own); in a quantised
+    file the integer nearest to that. A kept unit passes unchanged, bit for bit.
     Operators inside a site's region keep the unmasked value; all others get the masked one.
     """
 
@@ -54,96 +74,88 @@ class Graft(ir.passes.InPlacePass):
         super().__init__()
         self._sites, self._clamp, self._batch = sites, clamp, batch
         self._means = means if clamp == "mean" else None
+        self._masking: set[ir.Node] = set()
 
     def requires(self, model: ir.Model) -> None:
         """All exits are computed in the model, and nothing is masked yet; each site has its means, if they are used."""
-        missing = {name for site in self._sites for name in site.exits} - _computed(model).keys()
+        missing = {name for site in self._sites for name in site.exits} - wiring.computed(model).keys()
         if missing or any(value.name == mask_name(0) for value in model.graph.inputs):
             raise ir.passes.PreconditionError(f"no such values: {sorted(missing)}" if missing else "already masked")
-        sizes = [len(site.exits) * site.units for site in self._sites]
+        sizes = [sum(mean_sizes(site)) for site in self._sites]
         if self._clamp == "mean" and [mean.size for mean in self._means or []] != sizes:
             raise ir.passes.PreconditionError("the clamp `mean` takes one mean for each unit at each exit")
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Add an input for each site, and mask its exits."""
-        computed = _computed(model)
-        for index, site in enumerate(self._sites):
-            mask = _add_mask(model, mask_name(index), site, self._batch)
-            for place, name in enumerate(site.exits):
-                mean = np.zeros(()) if self._means is None else _mean_of(site, place, self._means[index])
-                constant = _constant(model, f"{mask.name}_clamp_{place}", mean.astype(np.float32))
-                _mask(model, _place(computed[name], site, self._clamp), mask, constant, site)
+        exits = _exits(model, self._sites, self._means)
+        masks = [_add_mask(model, index, site, self._batch) for index, site in enumerate(self._sites)]
+        for each in exits:
+            self._masking.update(_mask(model, _place(each, self._clamp), masks[each.index]))
         return ir.passes.PassResult(model, modified=bool(self._sites))
 
     def ensures(self, model: ir.Model) -> None:
         """Every mask is used, and no value that is masked is seen unmasked outside its region."""
-        masks = {value.name: value for value in model.graph.inputs}
-        computed = _computed(model)
-        for index, site in enumerate(self._sites):
-            masking = {node for node, _ in masks[mask_name(index)].uses()}
-            for name in site.exits:
-                users = _outside(_place(computed[name], site, self._clamp), site)
-                if not users or not masking.issuperset(users):
-                    raise ir.passes.PostconditionError(f"{name} is seen unmasked")
+        for each in _exits(model, self._sites, self._means):
+            users = _outside(_place(each, self._clamp))
+            if not users or not self._masking.issuperset(users):
+                raise ir.passes.PostconditionError(f"{each.value.name} is seen unmasked")
 
 
-def show_means(model: ir.Model, sites: Sequence[Site]) -> None:
-    """Add an output for each exit of each site, in place: its values averaged over space, float32[batch, units]."""
-    computed = _computed(model)
+@dataclass(frozen=True)
+class _Exit:
+    """value: what to mask. inside: the values of its region, whose operators keep the unmasked one."""
+
+    index: int
+    place: int
+    site: Site
+    value: ir.Value
+    inside: frozenset[ir.Value]
+    scale: ir.Value | None
+    zero: ir.Value | None
+    means: NDArray[np.float32] | None
+
+    @property
+    def layout(self) -> Layout:
+        return self.site.layouts[self.place]
+
+
+def _exits(model: ir.Model, sites: Sequence[Site], means: Means | None = None) -> list[_Exit]:
+    computed = wiring.computed(model)
+    named = {**model.graph.initializers, **{value.name or "": value for value in computed.values()}}
+    found: list[_Exit] = []
     for index, site in enumerate(sites):
-        channel = site.axis % site.rank
-        axes = [axis for axis in range(site.rank) if axis not in (0, channel)]
-        for exit_name, name in zip(site.exits, mean_names(index, site), strict=True):
-            mean = _mean(model, computed[exit_name], axes, name)
-            mean.type, mean.shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([BATCH, site.units])
-            model.graph.outputs.append(mean)
+        inside = frozenset(computed[name] for name in site.region)
+        parts = [None] * len(site.exits) if means is None else np.split(means[index], len(site.exits))
+        for place, (name, grid, part) in enumerate(zip(site.exits, site.grids, parts, strict=True)):
+            scale, zero = (None, None) if grid is None else (named[grid[0]], named.get(grid[1] or ""))
+            found.append(_Exit(index, place, site, computed[name], inside, scale, zero, part))
+    return found
 
 
-def _mean(model: ir.Model, value: ir.Value, axes: list[int], name: str) -> ir.Value:
-    """The mean over some axes; without any, a copy, since one value cannot be an output twice."""
-    if not axes:
-        node = ir.Node("", "Identity", [value])
-    elif (model.opset_imports.get("") or 0) >= AXES_ARE_OPERANDS:
-        node = ir.Node("", "ReduceMean", [value, _constant(model, f"{name}_axes", np.array(axes, np.int64))])
-    else:
-        node = ir.Node("", "ReduceMean", [value], [ir.AttrInt64s("axes", axes)])
-    if axes:
-        node.attributes["keepdims"] = ir.AttrInt64("keepdims", 0)
-    model.graph.append(node)
-    node.outputs[0].name = name
-    return node.outputs[0]
-
-
-def _computed(model: ir.Model) -> dict[str, ir.Value]:
-    """What the model's nodes compute, by name."""
-    return {value.name or "": value for node in model.graph for value in node.outputs}
-
-
-def _add_mask(model: ir.Model, name: str, site: Site, batch: int | None) -> ir.Value:
+def _add_mask(model: ir.Model, index: int, site: Site, batch: int | None) -> ir.Value:
     shape: list[int | str] = list(mask_shape(site, 1))
     shape[0] = BATCH if batch is None else batch
-    value = ir.Value(name=name, type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape(shape))
+    value = ir.Value(name=mask_name(index), type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape(shape))
     model.graph.inputs.append(value)
     return value
 
 
-def _mean_of(site: Site, place: int, means: NDArray[np.float32]) -> NDArray[np.generic]:
-    """The means of one exit, in the shape in which they broadcast against its values."""
-    return np.asarray(means.reshape(len(site.exits), *mask_shape(site, 1))[place])
-
-
-def _place(value: ir.Value, site: Site, clamp: Clamp) -> ir.Value:
+def _place(each: _Exit, clamp: Clamp) -> _Exit:
     """The last value, from an exit on, at which its mask has the same effect."""
-    while True:
-        users = _outside(value, site)
+    while is_simple(each.layout):
+        users = _outside(each)
         if len(users) != 1 or users[0].op_type not in EXACT_BEHIND[clamp] or _shows_more(users[0]):
-            return value
-        value = users[0].outputs[0]
+            return each
+        if each.scale is not None and users[0].op_type not in OF_INTEGERS:
+            return each
+        each = replace(each, value=users[0].outputs[0])
+    return each
 
 
-def _outside(value: ir.Value, site: Site) -> list[ir.Node]:
-    """The users of a value outside its site's region, each once."""
-    return list(dict.fromkeys(node for node, _ in value.uses() if node.outputs[0].name not in site.region))
+def _outside(each: _Exit) -> list[ir.Node]:
+    """The nodes that see an exit from outside its site's region, each once."""
+    nodes = dict.fromkeys(node for node, _ in each.value.uses() if node.op_type not in wiring.MEASURING)
+    return [node for node in nodes if node.outputs[0] not in each.inside]
 
 
 def _shows_more(node: ir.Node) -> bool:
@@ -151,34 +163,82 @@ def _shows_more(node: ir.Node) -> bool:
     return any(list(value.uses()) for value in node.outputs[1:])
 
 
-def _mask(model: ir.Model, value: ir.Value, mask: ir.Value, clamp: ir.Value, site: Site) -> None:
-    """Let all users of a value outside its region see the masked one."""
-    outside = set(_outside(value, site))
+def _mask(model: ir.Model, each: _Exit, mask: ir.Value) -> list[ir.Node]:
+    """Let all users of a value outside its region see the masked one; the nodes that mask it."""
+    value = each.value
+    outside = set(_outside(each))
     users = [(node, place) for node, place in value.uses() if node in outside]
-    nodes = _masking(value, mask, clamp)
-    last = value.producer()
-    assert last is not None, "an exit is computed by some node"
-    model.graph.insert_after(last, nodes)
-    masked = nodes[-1].outputs[0]
-    masked.name, masked.type, masked.shape = f"lesion_masked_{value.name}", value.type, value.shape
+    weave = Weave(model, f"{mask.name}_{each.place}")
+    masked = _masked(weave, each, mask)
+    masked.name, masked.type, masked.shape = f"lesion_masked_{each.index}_{each.place}", value.type, value.shape
+    producer = value.producer()
+    assert producer is not None, "an exit is computed by some node"
+    weave.put_behind(producer)
     for node, place in users:
         node.replace_input_with(place, masked)
+    if producer.graph is not model.graph and isinstance(producer.graph, ir.Graph):
+        ends = producer.graph.outputs
+        ends[:] = [masked if end is value else end for end in ends]
+    return weave.nodes
 
 
-def _masking(value: ir.Value, mask: ir.Value, clamp: ir.Value) -> list[ir.Node]:
-    """One node that masks a value; before it, one that casts the clamp if the value is of another type than float32.
+def _masked(weave: Weave, each: _Exit, mask: ir.Value) -> ir.Value:
+    value = each.value
+    packed = each.scale is not None and not _is_of_a_pair(each)
+    clamp = _clamp(weave, each, packed)
+    if each.scale is not None and not packed:
+        value = weave.node("DequantizeLinear", value, *_grid(each))
+    if _is_fast(each.site):
+        masked = weave.chosen(mask, value, clamp)
+    else:
+        view = masking.viewed(weave, value, mask, each.layout, each.site.closed)
+        masked = weave.chosen(masking.arranged(weave, mask, each.layout), view, clamp)
+        if masking.is_mixed(each.layout):
+            masked = weave.node("Reshape", masked, weave.node("Shape", value))
+    return masked if packed or each.scale is None else weave.node("QuantizeLinear", masked, *_grid(each))
 
-    Not a multiplication, which makes NaN of an infinite activation times zero. Where is exact for every value.
+
+def _grid(each: _Exit) -> list[ir.Value]:
+    return [value for value in (each.scale, each.zero) if value is not None]
+
+
+def _is_of_a_pair(each: _Exit) -> bool:
+    """Does int8 stand between a QuantizeLinear and a DequantizeLinear?
+
+    onnxruntime turns such pairs into uint8, whose kernels round otherwise; so they must stay what they are.
     """
-    casts: list[ir.Node] = []
-    if value.dtype not in (None, ir.DataType.FLOAT):
-        casts = [ir.Node("", "Cast", [clamp], [ir.AttrInt64("to", int(value.dtype or 0))])]
-        clamp = casts[0].outputs[0]
-    return [*casts, ir.Node("", "Where", [mask, value, clamp])]
+    node = each.value.producer()
+    return node is not None and node.op_type == "QuantizeLinear" and each.value.dtype == ir.DataType.INT8
 
 
-def _constant(model: ir.Model, name: str, array: NDArray[np.generic]) -> ir.Value:
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.type, value.shape = ir.TensorType(ir.DataType.from_numpy(array.dtype)), ir.Shape(array.shape)
-    model.graph.register_initializer(value)
-    return value
+def _clamp(weave: Weave, each: _Exit, packed: bool) -> ir.Value:
+    """What ablated units become, of the type of what is masked, in the axes of the reshaped value."""
+    means = np.zeros((), np.float32) if each.means is None else masking.spread(each.means, each.layout)
+    clamp = weave.constant(means)
+    if packed:
+        return weave.node("QuantizeLinear", clamp, *_grid(each))
+    if each.scale is not None or each.value.dtype in (None, ir.DataType.FLOAT):
+        return clamp
+    return weave.node("Cast", clamp, to=int(each.value.dtype or 0))
+
+
+def show_means(model: ir.Model, sites: Sequence[Site]) -> None:
+    """Add an output for each exit of each site, in place: float32[batch, mean_sizes], averaged over all other axes."""
+    for each in _exits(model, sites):
+        name = mean_names(each.index, each.site)[each.place]
+        weave = Weave(model, name)
+        value = each.value
+        if each.scale is not None:
+            value = weave.node("DequantizeLinear", value, *_grid(each))
+        elif value.dtype not in (None, ir.DataType.FLOAT):
+            value = weave.node("Cast", value, to=int(ir.DataType.FLOAT))
+        view = masking.viewed(weave, value, None, each.layout, each.site.closed)
+        mean = masking.averaged(weave, view, each.layout)
+        producer = each.value.producer()
+        assert producer is not None, "an exit is computed by some node"
+        weave.put_behind(producer)
+        mean.type = ir.TensorType(ir.DataType.FLOAT)
+        width = mean_sizes(each.site)[each.place]
+        shown = branches.surfaced(model, mean, width)
+        shown.name, shown.shape = name, ir.Shape([BATCH, width])
+        model.graph.outputs.append(shown)

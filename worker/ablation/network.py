@@ -1,7 +1,6 @@
 """A network with masks in it, ready to run in onnxruntime: outputs(inputs, examples, lesions, masks), CPU or CUDA."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,29 +9,39 @@ import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
-from worker.ablation import graft, sites
+from worker.ablation import batches, flops, graft, sites
 from worker.ablation.graft import Clamp, Means
 from worker.ablation.sites import Site
 
+Array = NDArray[Any]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Masks = Sequence[NDArray[np.bool_]]
+Inputs = Mapping[str, Array]  # for each input, one example a row; an array without axes goes into every run as it is
 Device = Literal["cpu", "cuda"]
 
-# A CNN for MNIST, masked, one thread of a CPU: 0.128 to 0.141 ms an example at 16, 32, 64, 128 and 256 alike.
-LARGEST_BATCH = {"cpu": 32, "cuda": 512}
-BATCH_BYTES = 256 * 1024**2  # of activations in one batch
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class NetworkError(Exception):
     """The model cannot be loaded or run; the message is the library's."""
 
+    @property
+    def of_memory(self) -> bool:
+        """Was it for want of memory?"""
+        return "alloc" in str(self).lower()
+
 
 class Network:
     """A model over a dataset's inputs, with masks at some of its sites.
 
-    All sizes that onnxruntime sees, the batch above all, depend on the model alone. So an example and a mask give the
-    same output, bit for bit, in whatever chunk and beside whatever other trials they are computed.
+    All sizes that onnxruntime sees, the batch above all, depend on the model and the shape of an example alone. So an
+    example and a mask give the same output, bit for bit, in whatever chunk and beside whatever other trials they are
+    computed.
+
+    fixed_batch: how many examples it takes at a time; None where it takes any number. in_company: the node that takes
+    one scale for all examples of a batch, None if there is none. alone: is each example run on its own, in a batch that
+    is filled with copies of it? Whoever finds out that the model needs it sets the first and the last.
     """
 
     def __init__(self, model: bytes, output: str, threads: int = 1, device: Device = "cpu") -> None:
@@ -44,13 +53,11 @@ class Network:
             self.sites = sites.find(read, output)
         except Exception as error:
             raise NetworkError(f"its sites cannot be found: {error}") from error
-        [data] = [value for value in read.graph.inputs if not value.is_initializer()]
-        self._input = data.name or ""
-        self.fixed_batch = _fixed_batch(data)
-        self.batch = self.fixed_batch or _batch(read, LARGEST_BATCH[device])
-        [result] = [value for value in read.graph.outputs if value.name == output]
-        assert result.shape is not None, "checked when it was read"
-        self.classes = _axis(result.shape[-1])
+        self.inputs = {value.name or "": value for value in batches.inputs(read)}
+        self.fixed_batch = batches.exported_for(read)
+        self.in_company = batches.scaled_together(read)
+        self.alone = self.in_company is not None
+        self._largest: dict[tuple[tuple[int, ...], ...], int] = {}
         self._masked: onnxruntime.InferenceSession | None = None
         self._scope: list[Site] = []
 
@@ -65,43 +72,109 @@ class Network:
             raise NetworkError(f"its sites cannot be masked: {error.__cause__ or error}") from error
         self._masked = self._session(model, [self._output])
 
-    def intact(self, inputs: Floats, start: int, stop: int) -> Floats:
-        """Outputs float32[stop - start, classes] of the intact network for inputs[start:stop]; `mask` comes first."""
-        # Through the masks, all units kept: onnxruntime adds a residual within the convolution where no mask stands
-        # between, and then the last bit differs.
-        kept = [np.ones((1, site.units), np.bool_) for site in self._scope]
-        return self.outputs(inputs, np.arange(start, stop), np.zeros(stop - start, np.int64), kept)
+    def batch(self, inputs: Inputs) -> int:
+        """How many examples go into one run: what the model fixes, else as many as such examples allow memory for."""
+        if self.fixed_batch is not None or self.alone:
+            return self.fixed_batch or 1
+        tails = {name: inputs[name].shape[1:] for name in self.inputs if name in inputs and inputs[name].ndim}
+        key = tuple(tails.values())
+        if key not in self._largest:
+            try:
+                self._largest[key] = batches.largest(self._model(), tails, self._device)
+            except Exception as error:
+                raise NetworkError(f"the size of its activations cannot be told: {error}") from error
+        return self._largest[key]
 
-    def means(self, inputs: Floats) -> list[Floats]:
-        """Mean activations over all inputs (and space): float32[exits * units] for each masked site."""
+    def work(self, inputs: Inputs) -> int:
+        """What one pass of one such example costs, about, in multiplications: by arithmetic, the same everywhere."""
+        tails = {name: inputs[name].shape[1:] for name in self.inputs if name in inputs and inputs[name].ndim}
+        return max(self.multiply_adds(tails) or 0, 16 * batches.activation_bytes(self._model(), tails))
+
+    def multiply_adds(self, tails: batches.Tails | None = None) -> int | None:
+        """Multiply-adds of one pass of one example of these sizes; None where they leave an axis open."""
+        model = self._model()
+        batches.fill(model, tails or {})
+        try:
+            return flops.multiply_adds(model)
+        except Exception as error:
+            raise NetworkError(f"its cost cannot be told: {error}") from error
+
+    def written_batches(self) -> list[int]:
+        """Batch sizes that may run where the largest does not."""
+        return batches.written(self._model())
+
+    def written_sizes(self) -> list[int]:
+        """Sizes of other open axes that may run where the usual ones do not."""
+        return batches.written_sizes(self._model())
+
+    def intact(self, inputs: Inputs, start: int, stop: int) -> Floats:
+        """Outputs float32[stop - start, *tail] of the intact network for examples from start on; `mask` comes first."""
+        return self.outputs(inputs, np.arange(start, stop), np.zeros(stop - start, np.int64), self._kept())
+
+    def together(self, inputs: Inputs, examples: Ints) -> Floats:
+        """Outputs of the intact network for just these examples in one run, as many as they are."""
+        return self._outputs(inputs, examples, np.zeros(len(examples), np.int64), self._kept())
+
+    def means(self, inputs: Inputs) -> list[Floats]:
+        """Mean activations over all inputs (and space): float32[sum of graft.mean_sizes] for each masked site."""
         model = self._model()
         graft.show_means(model, self._scope)
         names = [name for index, site in enumerate(self._scope) for name in graft.mean_names(index, site)]
         session = self._session(model, names)
-        totals = [np.zeros(site.units) for site in self._scope for _ in site.exits]
-        for start in range(0, len(inputs), self.batch):
-            count = min(self.batch, len(inputs) - start)
-            rows = _padded(np.arange(start, start + count), self.batch)
-            means = self._run(session, {self._input: inputs[rows]})
-            for total, mean in zip(totals, means, strict=True):
-                total += mean[:count].astype(np.float64).sum(axis=0)
-        each = iter((total / len(inputs)).astype(np.float32) for total in totals)
+        totals = [np.zeros(size) for site in self._scope for size in graft.mean_sizes(site)]
+        count = how_many(inputs)
+        for rows, taken in self._batches(inputs, np.arange(count)):
+            # A branch that is not taken gives one row, of zeros.
+            for total, mean in zip(totals, self._run(session, self._feed(inputs, rows)), strict=True):
+                total += mean[:taken].astype(np.float64).sum(axis=0)
+        each = iter((total / count).astype(np.float32) for total in totals)
         return [np.concatenate([next(each) for _ in site.exits]) for site in self._scope]
 
-    def outputs(self, inputs: Floats, examples: Ints, lesions: Ints, masks: Sequence[NDArray[np.bool_]]) -> Floats:
-        """Outputs float32[T, classes]: trial t pushes inputs[examples[t]] through the masks in row lesions[t].
+    def outputs(self, inputs: Inputs, examples: Ints, lesions: Ints, masks: Masks) -> Floats:
+        """Outputs float32[T, *tail]: trial t pushes example examples[t] through the masks in row lesions[t].
 
         masks: bool[L, units] for each masked site, in the order given to `mask`; True = kept.
         """
+        parts = [
+            self._outputs(inputs, examples[trials], lesions[trials], masks)[:taken]
+            for trials, taken in self._batches(inputs, np.arange(len(examples)))
+        ]
+        return np.concatenate(parts)
+
+    def _kept(self) -> Masks:
+        # The intact network too runs through the masks: onnxruntime adds a residual within the convolution where no
+        # mask stands between, and then the last bit differs.
+        return [np.ones((1, site.units), np.bool_) for site in self._scope]
+
+    def _batches(self, inputs: Inputs, rows: Ints) -> Iterator[tuple[Ints, int]]:
+        """Rows for one run each, the last one repeated until it is full; and how many of them count."""
+        size = self.batch(inputs)
+        step = 1 if self.alone else size
+        for start in range(0, len(rows), step):
+            now = rows[start : start + step]
+            yield np.concatenate([now, np.full(size - len(now), now[-1])]), len(now)
+
+    def _outputs(self, inputs: Inputs, examples: Ints, lesions: Ints, masks: Masks) -> Floats:
         assert self._masked is not None, "mask comes first"
-        parts = []
-        for start in range(0, len(examples), self.batch):
-            rows = _padded(np.arange(start, min(start + self.batch, len(examples))), self.batch)
-            feed: dict[str, Any] = {self._input: inputs[examples[rows]]}
-            for index, (site, mask) in enumerate(zip(self._scope, masks, strict=True)):
-                feed[graft.mask_name(index)] = mask[lesions[rows]].reshape(graft.mask_shape(site, self.batch))
-            parts.append(self._run(self._masked, feed)[0])
-        return np.concatenate(parts)[: len(examples)]
+        feed = self._feed(inputs, examples)
+        for index, (site, mask) in enumerate(zip(self._scope, masks, strict=True)):
+            feed[graft.mask_name(index)] = mask[lesions].reshape(graft.mask_shape(site, len(examples)))
+        [found] = self._run(self._masked, feed)
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiub" or found.shape[:1] != (len(examples),):
+            shape = list(getattr(found, "shape", "none"))
+            raise NetworkError(f"for {len(examples)} examples its output {self._output!r} has the shape {shape}")
+        with np.errstate(over="ignore"):
+            return found.astype(np.float32, copy=False)
+
+    def _feed(self, inputs: Inputs, rows: Ints) -> dict[str, Any]:
+        feed: dict[str, Any] = {}
+        for name, value in self.inputs.items():
+            if name not in inputs:
+                raise NetworkError(f"no array is given for its input {name!r}")
+            array = np.asarray(inputs[name][rows] if inputs[name].ndim else inputs[name])
+            is_scalar = value.shape is not None and len(value.shape) == 0
+            feed[name] = _cast(name, _only(name, array) if is_scalar else array, value.dtype)
+        return feed
 
     def _model(self) -> ir.Model:
         """A copy to edit."""
@@ -135,35 +208,31 @@ class Network:
             raise NetworkError(str(error)) from error
 
 
-def _padded(rows: Ints, size: int) -> Ints:
-    """Rows of a batch, the last one repeated until it is full."""
-    return np.concatenate([rows, np.full(size - len(rows), rows[-1])])
+def how_many(inputs: Inputs) -> int:
+    """How many examples there are. Raises `NetworkError` where no input has an axis for them."""
+    for array in inputs.values():
+        if array.ndim:
+            return len(array)
+    raise NetworkError("none of its inputs has an axis for examples")
 
 
-def _axis(size: int | ir.SymbolicDim) -> int:
-    assert isinstance(size, int), "checked when it was read"
-    return size
+def _only(name: str, array: Array) -> Array:
+    """The one number for a whole run, which a dataset may hold once for each example. Raises `NetworkError`."""
+    if array.ndim and not (array == array.flat[0]).all():
+        raise NetworkError(f"its input {name!r} is one number for all examples, and theirs differ")
+    return np.asarray(array.reshape(-1)[0])
 
 
-def _fixed_batch(data: ir.Value) -> int | None:
-    """The batch size that a model was exported for, or None if it takes any."""
-    first = None if data.shape is None else data.shape[0]
-    return first if isinstance(first, int) and first > 0 else None
-
-
-def _batch(model: ir.Model, most: int) -> int:
-    """The largest power of two, up to `most`, at which the activations take BATCH_BYTES at most."""
-    if any(node.op_type == "DynamicQuantizeLinear" for node in model.graph):
-        return 1  # its scale comes from all examples of a batch together
-    largest = max(BATCH_BYTES // activation_bytes(model), 1)
-    return min(1 << (largest.bit_length() - 1), most)
-
-
-def activation_bytes(model: ir.Model) -> int:
-    """Bytes of all activations of one example together, as far as their shapes are known; open axes count as one."""
-    total = 0
-    for node in model.graph:
-        for value in node.outputs:
-            if value.shape is not None:
-                total += 4 * math.prod(size for size in value.shape.dims[1:] if isinstance(size, int))
-    return max(total, 1)
+def _cast(name: str, array: Array, wanted: ir.DataType | None) -> Array:
+    """The array as the network wants it. Raises `NetworkError` where that would change a value."""
+    dtype = np.dtype(np.float32) if wanted is None else np.dtype(wanted.numpy())
+    if array.dtype == dtype:
+        return array
+    with np.errstate(all="ignore"):
+        cast = array.astype(dtype)
+        same = np.can_cast(array.dtype, dtype, "safe") or np.array_equal(
+            cast.astype(array.dtype), array, equal_nan=array.dtype.kind == "f"
+        )
+    if not same:
+        raise NetworkError(f"the examples are {array.dtype} and its input {name!r} is {dtype}, which cannot hold them")
+    return cast

@@ -1,210 +1,182 @@
-"""Datasets: .npz files with x and y, read without trusting a byte. No pickle; no allocation on a header's word."""
+"""Datasets in any format: what is in one, and its inputs written as a model takes them. Streamed; no pickle."""
 
 import errno
-import io
-import math
-import struct
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import IO, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from worker.formats import labels, matching, splits, writing
+from worker.formats.matching import Feed
 from worker.formats.refusals import Refused
+from worker.formats.tables import TEXT, UNPACKED_LIMIT, Array, Table, malformed
 
-PIECE = 1024**2  # bytes of x unpacked at a time
-HEADER_LIMIT = 64 * 1024  # bytes of a .npy header; real ones have 118
-UNPACKED_LIMIT = 64 * 1024**3  # bytes that x may unpack to
-EXAMPLES_LIMIT = 50_000_000
-RANK_LIMIT = 16  # axes of x; images have four
+__all__ = ["UNPACKED_LIMIT", "read"]
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of our own disk, which is no fault of the file
-LENGTHS = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}  # how each version of .npy writes its header's length
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-HOW = "Save the dataset with numpy.savez_compressed(path, x=x, y=y)."
-
-Labels = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a .npy file says of itself, and how many bytes it took to say it."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    fortran: bool
-    size: int
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the array, in integers that cannot overflow."""
-        return math.prod(self.shape) * self.dtype.itemsize
+NAMES_SHOWN = 10_000  # of columns and classes, in what is found
+START = 512  # bytes that show the format
+KNOWN = (
+    ".npz with arrays x and y, parquet, a zip or tar of images in class folders, .safetensors and CSV. For arrays: "
+    "numpy.savez_compressed(path, x=x, y=y)."
+)
+Reading = Mapping[str, Any]
 
 
-def read_npz(file: IO[bytes], out: IO[bytes] | None) -> tuple[dict[str, Any], Labels]:
-    """Check a dataset, and unpack its inputs to `out` (raw float32, C order, little-endian) piece by piece.
+def read(file: IO[bytes], out: IO[bytes] | None, reading: Reading | None) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Look at a dataset; with a reading, also write its inputs to `out`, one after another, each aligned.
 
-    Returns what was found, JSON-able, and the labels, int64[N]. Memory stays flat whatever the size of x.
-    Raises `Refused`: `unsupported-format`, `dataset-malformed` or `dataset-too-large`.
+    reading: {"inputs": the model's, "columns", "labels", "weights", "split", "preprocessing", "targets",
+    "label_names"}, or None to look only. Returns what was found and {"labels": int64[N], int64[N, T] or float64,
+    "weights": float64[N]}, as far as there are any. Memory stays flat whatever the size of the inputs.
+    Raises `Refused`: `unsupported-format`, `dataset-malformed`, `dataset-mismatch` or `dataset-too-large`.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
-            members = _members(archive)
-            labels = _read_labels(archive, members["y.npy"])
-            inputs = _read_inputs(archive, members["x.npy"], out)
-            ignored = sorted(set(members) - {"x.npy", "y.npy"})
-    except (Refused, MemoryError):
+        return _read(file, out, reading)
+    except (Refused, MemoryError, AssertionError):
         raise
-    except Exception as error:  # zipfile raises what it likes: BadZipFile, ValueError, NotImplementedError, zlib's...
+    except Exception as error:  # readers raise what they like: BadZipFile, ValueError, NotImplementedError, zlib's...
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise
-        raise _why_no_zip(file, error) from error
-    if len(labels) != inputs.shape[0]:
-        raise _malformed(f"x has {inputs.shape[0]} examples and y has {len(labels)} labels; they must be as many.")
-    return _found(inputs, labels, ignored), labels
+        raise malformed(f"The dataset is damaged ({str(error)[:200]}). Upload it again, or save it anew.") from error
 
 
-def _why_no_zip(file: IO[bytes], error: Exception) -> Refused:
-    """A file that is another thing altogether gets told so; a damaged .npz is malformed."""
-    file.seek(0)
-    start = file.read(6)
-    if start.startswith(b"\x93NUMPY"):
-        return Refused("unsupported-format", f"This is a single .npy array; a dataset has x and y. {HOW}")
-    if not start.startswith(b"PK"):
-        return Refused("unsupported-format", f"This is no .npz file. {HOW}")
-    return _malformed(f"The .npz file is damaged ({str(error)[:200]}). Upload it again, or save it anew. {HOW}")
-
-
-def _malformed(detail: str) -> Refused:
-    return Refused("dataset-malformed", detail)
-
-
-def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    members: dict[str, zipfile.ZipInfo] = {}
-    for info in archive.infolist()[:1000]:
-        if info.filename in members:
-            raise _malformed(f"The .npz file holds {info.filename[:100]!r} twice. {HOW}")
-        if info.flag_bits & 1 or info.compress_type not in METHODS:
-            raise _malformed(f"{info.filename[:100]!r} is encrypted, or packed by a method other than deflate. {HOW}")
-        members[info.filename] = info
-    missing = [name for name in ("x", "y") if f"{name}.npy" not in members]
-    if missing:
-        held = ", ".join(name[:100] for name in sorted(members)[:10]) or "nothing"
-        raise _malformed(f"The .npz file lacks {' and '.join(missing)}; it holds {held}. {HOW}")
-    return members
-
-
-def _header(name: str, file: IO[bytes], info: zipfile.ZipInfo) -> Header:
-    """Read a .npy header whose array must fill the member to the byte, before anything is allocated for it."""
-    magic = file.read(8)
-    if len(magic) < 8 or magic[:6] != b"\x93NUMPY" or (magic[6], magic[7]) not in LENGTHS:
-        raise _malformed(f"{name} is no .npy array. {HOW}")
-    form = LENGTHS[magic[6], magic[7]]
-    prefix = file.read(struct.calcsize(form))
-    if len(prefix) < struct.calcsize(form):
-        raise _malformed(f"{name} ends in its header. The file is damaged. {HOW}")
-    (length,) = struct.unpack(form, prefix)
-    if length > HEADER_LIMIT:
-        raise _malformed(f"{name} has a header of {length:,} bytes; real ones have 118. {HOW}")
-    text = file.read(length)
-    try:
-        # Only the bytes that were just bounded; numpy reads version 3.0 as it reads 2.0.
-        read = np.lib.format.read_array_header_1_0 if form == "<H" else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(io.BytesIO(prefix + text), max_header_size=HEADER_LIMIT)
-    except Exception as error:  # a literal is parsed there: SyntaxError, tokenize.TokenError, RecursionError...
-        raise _malformed(f"{name} has a header that cannot be read. {HOW}") from error
-    header = Header(dtype, shape, fortran, len(magic) + len(prefix) + len(text))
-    if dtype.hasobject:
-        raise _malformed(f"{name} holds Python objects, which are never read. Convert it to numbers first. {HOW}")
-    if any(size < 0 for size in shape) or header.bytes != info.file_size - header.size:
-        raise _malformed(
-            f"{name} says that it is {str(dtype)[:100]}{list(shape)[:RANK_LIMIT]}, {header.bytes:,} bytes, but "
-            f"{info.file_size - header.size:,} bytes follow. The file is damaged. {HOW}"
-        )
-    return header
-
-
-def _read_labels(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Labels:
-    with archive.open(info) as file:
-        header = _header("y", file, info)
-        if header.dtype.kind not in "iu" or len(header.shape) != 1:
-            raise _malformed(
-                f"y is {str(header.dtype)[:100]}{list(header.shape)[:RANK_LIMIT]}; it must be one integer label for "
-                "each example: y.argmax(axis=1) from one-hot rows, y.astype('int64') from floats."
-            )
-        if header.shape[0] > EXAMPLES_LIMIT:
-            raise Refused("dataset-too-large", f"{header.shape[0]:,} examples; at most {EXAMPLES_LIMIT:,} are taken.")
-        packed = file.read()
-        _check_end("y", len(packed), header)
-        raw = np.frombuffer(packed, header.dtype)
-    if len(raw) == 0:
-        raise _malformed("The dataset holds no example.")
-    if raw.min() < 0 or raw.max() > np.iinfo(np.int32).max:
-        raise _malformed(f"y holds the label {raw.min() if raw.min() < 0 else raw.max()}; labels start at 0.")
-    return raw.astype(np.int64)
-
-
-def _read_inputs(archive: zipfile.ZipFile, info: zipfile.ZipInfo, out: IO[bytes] | None) -> Header:
-    with archive.open(info) as file:
-        header = _header("x", file, info)
-        if header.dtype.newbyteorder("<") != np.dtype("<f4"):
-            raise _malformed(f"x is {str(header.dtype)[:100]}; models take float32: x.astype('float32').")
-        if not 2 <= len(header.shape) <= RANK_LIMIT:
-            raise _malformed(
-                f"x has the shape {list(header.shape)[: RANK_LIMIT + 1]}; its first axis counts examples, and one to "
-                f"{RANK_LIMIT - 1} more follow: x.reshape(len(x), -1)."
-            )
-        if header.fortran:
-            raise _malformed("x is in Fortran order; save numpy.ascontiguousarray(x).")
-        if header.bytes > UNPACKED_LIMIT:
-            raise Refused(
-                "dataset-too-large", f"x unpacks to {header.bytes:,} bytes; {UNPACKED_LIMIT:,} are the limit."
-            )
-        if header.bytes == 0:
-            raise _malformed(f"x has the shape {list(header.shape)}: the dataset holds no example.")
-        _copy(file, header, out)
-    return header
-
-
-def _check_end(name: str, size: int, header: Header) -> None:
-    """The archive's directory may promise more than its compressed bytes hold, and zipfile does not mind."""
-    if size != header.bytes:
-        raise _malformed(f"{name} ends after {size:,} of its {header.bytes:,} bytes. The file is damaged. {HOW}")
-
-
-def _copy(file: IO[bytes], header: Header, out: IO[bytes] | None) -> None:
-    done = 0
-    while piece := file.read(PIECE):
-        if len(piece) < PIECE:
-            _check_end("x", done + len(piece), header)
-        values = np.frombuffer(piece, header.dtype)
-        finite = np.isfinite(values)
-        if not finite.all():
-            each = math.prod(header.shape[1:])
-            example = (done // 4 + int(np.argmin(finite))) // each
-            raise _malformed(f"x holds NaN or infinity, first in example {example}; remove or replace such values.")
-        if out is not None:
-            out.write(values.astype("<f4", copy=False).tobytes())
-        done += len(piece)
-    _check_end("x", done, header)
-
-
-def _found(inputs: Header, labels: Labels, ignored: list[str]) -> dict[str, Any]:
-    few = labels.max() <= 1024**2 + len(labels)  # one label must not ask for an array as long as it says
-    counts = np.bincount(labels) if few else np.unique(labels, return_counts=True)[1]
-    also = ", ".join(name[:100] for name in ignored[:10])
-    warnings = [f"The dataset also holds {also}; only x and y are used."] if ignored else []
-    if np.count_nonzero(counts) == 1:
-        warnings.append("All examples have the same label, so a constant answer is always right.")
-    return {
-        "format": "npz",
-        "examples": len(labels),
-        "inputs": [{"name": "x", "dtype": "float32", "shape": list(inputs.shape)}],
-        "labels": {
-            "min": int(labels.min()),
-            "max": int(labels.max()),
-            "distinct": int(np.count_nonzero(counts)),
-            "most_frequent": int(counts.max()),
-        },
-        "warnings": warnings,
+def _read(file: IO[bytes], out: IO[bytes] | None, reading: Reading | None) -> tuple[dict[str, Any], dict[str, Array]]:
+    asked = reading or {}
+    whole = splits.told(_opened(file))
+    chosen = splits.chosen(whole, asked.get("split"))
+    table = chosen.table
+    label, guessed = _label(table, reading)
+    weight = labels.weights_of(table, asked.get("weights"))
+    taken = {name for name in (label, weight) if name is not None}
+    feeds = matching.candidates(table, taken) if reading is None else matching.fed(table, taken, reading)
+    arrays, names = _targets(table, label, reading)
+    if weight is not None:
+        arrays["weights"] = labels.weights(table, weight)
+    if reading is None:
+        made = writing.Written(writing.looked_at(table, feeds[:NAMES_SHOWN]))
+    else:
+        assert out is not None, "inputs that are read are written"
+        made = writing.written(table, feeds, out)
+    found = {
+        "format": table.format,
+        "examples": table.examples,
+        "inputs": made.described,
+        "labels": labels.summary(arrays["labels"], names and names[:NAMES_SHOWN]) if "labels" in arrays else None,
+        "columns": [*table.columns, *table.scalars][:NAMES_SHOWN],
+        "splits": whole.splits,
+        "preprocessing": _done(feeds),
+        "warnings": _warnings(whole, table, [*chosen.warnings, *guessed, *_of_text(table, taken), *made.told], arrays),
     }
+    return found, arrays
+
+
+def _opened(file: IO[bytes]) -> Table:
+    """The dataset in whatever format its first bytes show. Readers are imported when they are needed."""
+    start = file.read(START)
+    file.seek(0)
+    if start.startswith(b"PK"):
+        return _of_zip(file)
+    if start.startswith(b"PAR1"):
+        from worker.formats import archives, parquet
+
+        return parquet.Parquet({"": lambda: archives.kept(file)})
+    if start.startswith(b"\x1f\x8b") or start[257:262] == b"ustar":
+        from worker.formats import archives, images
+
+        return images.read(archives.of_tar(file))
+    if start.startswith(b"\x93NUMPY"):
+        raise Refused("unsupported-format", f"This is a single .npy array. Datasets are: {KNOWN}")
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 2**32:
+        from worker.formats import tensors
+
+        return tensors.read(file)
+    if start and _is_text(start):
+        from worker.formats import tabular
+
+        return tabular.Csv(file)
+    raise Refused("unsupported-format", f"This is no dataset that is read. Datasets are: {KNOWN}")
+
+
+def _is_text(start: bytes) -> bool:
+    printable = all(byte >= 32 or byte in b"\t\r\n" for byte in start)
+    return printable and any(each in start.splitlines()[0] for each in (b",", b";", b"\t", b"|"))
+
+
+def _of_zip(file: IO[bytes]) -> Table:
+    from worker.formats import archives
+
+    try:
+        archive = zipfile.ZipFile(file)
+    except zipfile.BadZipFile as error:
+        raise malformed(f"The file is damaged ({error}). Upload it again, or save it anew.") from error
+    names = [info.filename for info in archive.infolist()]
+    if not names or (all(name.endswith(".npy") for name in names)):
+        from worker.formats import npz
+
+        return npz.read(archive)
+    members = archives.plain(archive)
+    tables = {name: info for name, info in members.items() if name.lower().endswith(".parquet")}
+    if tables:
+        from worker.formats import parquet
+
+        return parquet.Parquet({name: archives.opener(file, archive, tables[name]) for name in sorted(tables)})
+    if any(name.endswith(("data.pkl", ".pkl", ".pt", ".pth")) for name in members):
+        raise Refused("unsupported-format", f"This holds a pickle, which is never read. Datasets are: {KNOWN}")
+    from worker.formats import images
+
+    return images.read(archives.of_zip(archive))
+
+
+def _label(table: Table, reading: Reading | None) -> tuple[str | None, list[str]]:
+    """The column of labels. Of a CSV it is the last, if none is named as such and the model does not need it."""
+    asked = (reading or {}).get("labels")
+    found = labels.column_of(table, asked)
+    if found is not None or table.format != "csv":
+        return found, []
+    last = [name for name in table.columns if name.lower() not in labels.WEIGHTS][-1]
+    numbers = [name for name, column in table.columns.items() if column.dtype != TEXT]
+    told = [f"No column is named as labels are (label, target, y, class), so the last one, {last!r}, was taken."]
+    if last not in numbers:
+        return last, told
+    shapes = [each["shape"][1:] for each in (reading or {}).get("inputs", [])]
+    if shapes == [[len(numbers)]] or {each["name"] for each in (reading or {}).get("inputs", [])} >= {last}:
+        return None, []
+    return last, told
+
+
+def _targets(table: Table, label: str | None, reading: Reading | None) -> tuple[dict[str, Array], list[str] | None]:
+    """Labels, as far as they are asked for, and the classes' names. Without a reading: whatever they seem to be."""
+    asked = reading or {}
+    targets = asked.get("targets", "any")
+    if label is None or targets == "none":
+        return {}, None
+    if targets == "values":
+        return {"labels": labels.values(table, label)}, None
+    if targets == "any" and table.columns[label].dtype.startswith("float"):
+        found = labels.values(table, label)
+        if (found != found.round()).any():
+            return {"labels": found}, None
+    numbers, names = labels.classes(table, label, asked.get("label_names"))
+    labels.check(numbers, label, lowest=-labels.MOST if reading is None else 0)
+    return {"labels": numbers}, names
+
+
+def _done(feeds: list[Feed]) -> dict[str, Any] | None:
+    """What was done to the first images, or else to the first of other numbers."""
+    preparations = [feed.preparation for feed in feeds if feed.preparation is not None]
+    ordered = sorted(preparations, key=lambda each: not each.of_pictures)
+    return next((each.resolved for each in ordered if each.resolved), None)
+
+
+def _of_text(table: Table, taken: set[str]) -> list[str]:
+    names = [name for name, column in table.columns.items() if column.dtype == TEXT and name not in taken]
+    more = ", ..." if len(names) > 10 else ""
+    return [f"Columns of text are not fed: {', '.join(names[:10])}{more}."] if names else []
+
+
+def _warnings(whole: Table, table: Table, more: list[str], arrays: Mapping[str, Array]) -> list[str]:
+    found = list(dict.fromkeys([*whole.warnings, *table.warnings, *more]))
+    given = arrays.get("labels")
+    if given is not None and given.ndim == 1 and (given == given[0]).all():
+        found.append("All examples have the same label, so nothing can be lost by answering it always.")
+    return found

@@ -3,8 +3,8 @@
 # The problems' types that a compute process may name; nothing else of what it says is believed.
 KINDS = frozenset(
     """
-    dataset-malformed dataset-too-large external-data-forbidden model-malformed model-too-large model-unsupported
-    operator-not-allowed resource-exhausted unsupported-format
+    dataset-malformed dataset-mismatch dataset-too-large external-data-forbidden model-malformed model-too-large
+    model-unsupported operator-not-allowed resource-exhausted unsupported-format
     """.split()
 )
 

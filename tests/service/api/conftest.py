@@ -19,14 +19,35 @@ from tests.conftest import use_broker
 from tests.service import answers
 
 MODEL_FOUND: dict[str, Any] = {
+    "format": "onnx",
+    "producer": "pytorch 2.13.0",
+    "opset": 18,
+    "parameters": 67,
     "inputs": [{"name": "x", "dtype": "float32", "shape": ["batch", 4]}],
-    "output": {"name": "logits", "classes": 3},
+    "outputs": [{"name": "logits", "dtype": "float32", "shape": ["batch", 3]}],
+    "output": {
+        "name": "logits",
+        "shape": ["batch", 3],
+        "classes": 3,
+        "kind": "classes",
+        "probabilities": False,
+        "labels": None,
+    },
+    "batch": None,
     "sites": [{"site": "fc1", "op": "Gemm", "units": 8, "convolutional": False}],
+    "cost": {"multiply_adds": 56, "milliseconds": 0.01},
+    "warnings": [],
+    "converted": None,
+    "versions": {"onnxruntime": "1.32.0"},
 }
 DATASET_FOUND: dict[str, Any] = {
+    "format": "npz",
     "examples": 10,
     "inputs": [{"name": "x", "dtype": "float32", "shape": [10, 4]}],
-    "labels": {"min": 0, "max": 2, "distinct": 3, "most_frequent": 4},
+    "labels": {"min": 0, "max": 2, "distinct": 3, "most_frequent": 4, "names": None},
+    "columns": ["x", "y"],
+    "splits": None,
+    "warnings": [],
 }
 
 

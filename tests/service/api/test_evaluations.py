@@ -65,6 +65,11 @@ def test_form_brings_both_files_and_the_config(api: Api) -> None:
         ({"scope": "everything"}, "/config/scope"),
         ({"limits": {"workers": 0}}, "/config/limits/workers"),
         ({"seed": -1}, "/config/seed"),
+        ({"k": 3}, "/config"),
+        ({"metric": "f1"}, "/config/metric"),
+        ({"preprocessing": {"scale": 0}}, "/config/preprocessing/scale"),
+        ({"preprocessing": {"layout": "CHW"}}, "/config/preprocessing/layout"),
+        ({"preprocessing": {"mean": [1, 2, 3], "std": [1]}}, "/config/preprocessing"),
     ],
 )
 def test_unknown_or_contradictory_config_is_refused(api: Api, config: Any, pointer: str) -> None:
@@ -90,7 +95,9 @@ def staged(api: Api) -> list[str]:
     ("model", "dataset", "config", "says"),
     [
         ({}, {"inputs": [{"name": "x", "dtype": "float32", "shape": [10, 5]}]}, {}, "[4]"),
-        ({}, {"inputs": [{"name": "x", "dtype": "float64", "shape": [10, 4]}]}, {}, "astype('float32')"),
+        ({}, {"labels": None}, {"metric": "accuracy"}, "agreement"),
+        ({}, {}, {"labels": "target"}, "It has: x, y"),
+        ({}, {"splits": {"test": 10}}, {"split": "train"}, "It has: test"),
         ({}, {"labels": {"min": 0, "max": 3, "distinct": 4, "most_frequent": 4}}, {}, "label 3"),
     ],
 )
@@ -108,6 +115,24 @@ def test_scope_must_suit_the_model(api: Api) -> None:
     """A site that is not there, or `paper` without a convolution, is refused with the names there are."""
     assert "It has: fc1" in problem(post(api, {"scope": "layer", "site": "fc9"}), 422, "validation-error")
     assert "convolutions" in problem(post(api, {"scope": "paper"}), 422, "model-unsupported")
+
+
+def test_names_in_the_config_must_be_the_models(api: Api) -> None:
+    """A pattern, an output or an input that the model has not is refused, with those it has."""
+    assert "It has: fc1" in problem(post(api, {"sites": ["conv*"]}), 422, "validation-error")
+    assert "It has: logits" in problem(post(api, {"output": "probs"}), 422, "validation-error")
+    assert "It has: x" in problem(post(api, {"inputs": {"ids": "x"}}), 422, "validation-error")
+
+
+def test_a_model_may_come_as_several_files(api: Api) -> None:
+    """Several parts `model` become one artifact, the same as from POST /v1/models; `dataset` comes once."""
+    files = [("model", ("m.onnx", b"graph")), ("model", ("m.data", b"weights")), ("dataset", ("d.npz", b"d"))]
+    body = api.client.post(URL, files=files).json()
+    parts = [("file", ("m.data", b"weights")), ("file", ("m.onnx", b"graph"))]
+    assert api.client.post("/v1/models", files=parts).json()["id"] == body["model"]
+    answer = api.client.post(URL, files=[*files, ("dataset", ("e.npz", b"e"))])
+    assert "twice" in problem(answer, 400, "bad-request")
+    assert staged(api) == []
 
 
 def test_unknown_artifacts_are_not_found(api: Api) -> None:

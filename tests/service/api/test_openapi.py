@@ -39,6 +39,29 @@ def test_examples_fit_their_schemas(document: dict[str, Any]) -> None:
     Draft202012Validator(asked["schema"] | components).validate(asked["example"])
 
 
+def test_what_is_found_is_typed_and_shown(document: dict[str, Any]) -> None:
+    """Uploads answer with a model's or a dataset's fields, each with an example that fits."""
+    for kind, found in (("model", "ModelFound"), ("dataset", "DatasetFound")):
+        answers = document["paths"][f"/v1/{kind}s"]["post"]["responses"]
+        shown = answers["201"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        assert f"'#/components/schemas/{found}'" in str(document["components"]["schemas"][shown]["properties"]["found"])
+        for example in document["components"]["schemas"][found]["examples"]:
+            schema(document, found).validate(example)
+            assert set(example) == set(document["components"]["schemas"][found]["properties"])
+
+
+def test_several_files_of_a_model_are_in_the_document(document: dict[str, Any]) -> None:
+    """A caller's tool learns that a model may come as several parts, and a dataset as one."""
+    for path, field, kind in (
+        ("/v1/models", "file", "array"),
+        ("/v1/datasets", "file", "string"),
+        ("/v1/evaluations", "model", "array"),
+        ("/v1/evaluations", "dataset", "string"),
+    ):
+        form = document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]
+        assert form["schema"]["properties"][field]["type"] == kind, path
+
+
 def test_every_problem_of_a_route_is_documented_with_an_example(document: dict[str, Any]) -> None:
     """Each 4xx and 5xx answer is problem+json and shows what it looks like."""
     for path, operations in document["paths"].items():
@@ -61,8 +84,10 @@ def test_answers_fit_their_schemas(api: Api, document: dict[str, Any]) -> None:
     for name, answer in {
         "Evaluation": get(f"/v1/evaluations/{evaluation['id']}"),
         "Evaluations": get("/v1/evaluations"),
-        "Artifact": get(f"/v1/models/{uploaded['model']}"),
-        "Artifacts": get("/v1/datasets"),
+        "Model": get(f"/v1/models/{uploaded['model']}"),
+        "Dataset": get(f"/v1/datasets/{uploaded['dataset']}"),
+        "Models": get("/v1/models"),
+        "Datasets": get("/v1/datasets"),
         "ProblemBody": get("/v1/evaluations/none"),
     }.items():
         schema(document, name).validate(answer.json())

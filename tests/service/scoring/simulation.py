@@ -2,13 +2,47 @@
 
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise, product
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from scipy.stats import hypergeom
 
-from service.scoring import Estimate, Payload, Summary, Tally, count, enough, live, summarise
+from service.scoring import (
+    METRICS,
+    Estimate,
+    Intact,
+    Payload,
+    Reference,
+    Summary,
+    Tally,
+    count,
+    enough,
+    live,
+    summarise,
+)
 from worker.ablation.trials import Bools, Design, Ints, Trials, cells, chunks, draw
+
+
+class Network(Protocol):
+    """What a simulated network can tell: its sites, what trials give, and A(f) by arithmetic."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def separate(self) -> bool: ...
+
+    @property
+    def units(self) -> tuple[int, ...]: ...
+
+    @property
+    def examples(self) -> int: ...
+
+    def count(self, trials: Trials, plan: Design, index: int) -> Payload: ...
+
+    def heights(self, fraction: float, group: int) -> float: ...
+
+    def reference(self, first: float) -> Reference: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +73,12 @@ class Needs:
             left = np.count_nonzero(kept[trials.lesions] & uses[trials.examples], axis=1)
             right &= left >= self.least[trials.examples, site]
         return right | self.always[trials.examples]
+
+    def count(self, trials: Trials, plan: Design, index: int) -> Payload:
+        return count(trials.cells, self.right(trials))
+
+    def reference(self, first: float) -> Reference:
+        return accuracy(first, self.always)
 
     def heights(self, fraction: float, group: int) -> float:
         """A(f): what is left of an example's units when k of n are lost follows the hypergeometric distribution."""
@@ -72,6 +112,12 @@ class Table:
         found: Bools = self.table[trials.examples, sets[trials.lesions]]
         return found
 
+    def count(self, trials: Trials, plan: Design, index: int) -> Payload:
+        return count(trials.cells, self.right(trials))
+
+    def reference(self, first: float) -> Reference:
+        return accuracy(first, self.always)
+
     def heights(self, fraction: float, group: int) -> float:
         units = self.units[0]
         kept = units - np.floor(fraction * units + 0.5)
@@ -79,7 +125,8 @@ class Table:
         return float(self.table[:, sizes == kept].mean())
 
 
-Network = Needs | Table
+def accuracy(first: float, always: Bools) -> Reference:
+    return Reference(METRICS["accuracy"], Intact.counted(round(first * len(always)), len(always)), float(always.mean()))
 
 
 @dataclass(frozen=True)
@@ -87,16 +134,18 @@ class Truth:
     """What counting every ablation of every example gives: of each group, and of their mean."""
 
     aucs: list[float]
-    intact: tuple[int, int]
-    chance: float
+    reference: Reference
     half_life: float | None
     auc: float = field(init=False)
     score: float = field(init=False)
 
     def __post_init__(self) -> None:
-        lost = self.intact[0] / self.intact[1] - self.chance
         object.__setattr__(self, "auc", float(np.mean(self.aucs)))
-        object.__setattr__(self, "score", (self.auc - self.chance) / lost)
+        object.__setattr__(self, "score", self.scaled(self.auc))
+
+    def scaled(self, auc: float) -> float:
+        """The score of an auc."""
+        return (auc - self.reference.chance) / (self.reference.first - self.reference.chance)
 
 
 def truth(network: Network) -> Truth:
@@ -105,12 +154,12 @@ def truth(network: Network) -> Truth:
     edges = sorted({0.0, 1.0, *steps})
     groups = range(len(network.units) if network.separate else 1)
     stairs = np.array([[network.heights((a + b) / 2, group) for a, b in pairwise(edges)] for group in groups])
-    chance, first = float(network.always.mean()), float(stairs[0, 0])
-    low = np.flatnonzero(stairs.mean(axis=0) <= chance + (first - chance) / 2)
+    reference = network.reference(float(stairs[0, 0]))
+    heights = (stairs.mean(axis=0) - reference.chance) / (reference.first - reference.chance)
+    low = np.flatnonzero(heights <= 0.5)
     return Truth(
         aucs=[float(each) for each in stairs @ np.diff(edges)],
-        intact=(round(first * network.examples), network.examples),
-        chance=chance,
+        reference=reference,
         half_life=edges[low[0]] if len(low) else None,
     )
 
@@ -126,12 +175,11 @@ def evaluate(
     tally, index, last = Tally.empty(cells(plan)), 0, chunks(plan)
     while last is None or index < last:
         trials = draw(plan, index)
-        tally, index = tally.add(count(trials.cells, network.right(trials))), index + 1
+        tally, index = tally.add(network.count(trials, plan, index)), index + 1
         if last is None and enough(
             tally,
             estimator=plan.estimator,
-            intact=known.intact,
-            chance=known.chance,
+            reference=known.reference,
             confidence=confidence,
             precision=precision,
             chunks=index,
@@ -143,8 +191,7 @@ def evaluate(
 def payloads(network: Network, plan: Design, first: int) -> list[Payload]:
     """The first chunks' payloads (all of a grid's, if it has fewer)."""
     indices = range(min(first, chunks(plan) or first))
-    drawn = (draw(plan, index) for index in indices)
-    return [count(trials.cells, network.right(trials)) for trials in drawn]
+    return [network.count(draw(plan, index), plan, index) for index in indices]
 
 
 def total(plan: Design, found: list[Payload]) -> Tally:
@@ -166,11 +213,11 @@ def counted(network: Needs) -> float:
 
 
 def published(tally: Tally, known: Truth, plan: Design, confidence: float = 0.95) -> Summary:
-    return summarise(tally, estimator=plan.estimator, intact=known.intact, chance=known.chance, confidence=confidence)
+    return summarise(tally, estimator=plan.estimator, reference=known.reference, confidence=confidence)
 
 
 def score(tally: Tally, known: Truth, plan: Design, confidence: float = 0.95) -> Estimate:
-    found = live(tally, estimator=plan.estimator, intact=known.intact, chance=known.chance, confidence=confidence)
+    found = live(tally, estimator=plan.estimator, reference=known.reference, confidence=confidence)
     assert found is not None
     return found
 

@@ -8,18 +8,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from service.scoring import Estimator, Tally, auc, enough, student, wilson
+from service.scoring import METRICS, Estimator, Intact, Reference, Tally, auc, enough, student, wilson
+
+ACCURACY = METRICS["accuracy"]
 
 
 def even(right: int, trials: int, shape: tuple[int, ...] = (1, 32)) -> Tally:
     """The same counts in every cell."""
-    return Tally(np.full(shape, right), np.full(shape, trials))
+    return Tally.counted(np.full(shape, right), np.full(shape, trials))
+
+
+def against(right: int, examples: int, chance: float = 0.1) -> Reference:
+    """Plain accuracy: so many right of so many."""
+    return Reference(ACCURACY, Intact.counted(right, examples), chance)
+
+
+NINE = against(9, 9)
 
 
 def stop(tally: Tally, estimator: Estimator = "adaptive", **changed) -> bool:
     asked: dict[str, Any] = {
-        "intact": (99, 100),
-        "chance": 0.1,
+        "reference": against(99, 100),
         "confidence": 0.95,
         "precision": 0.05,
         "chunks": 2,
@@ -48,18 +57,20 @@ def test_wilson_needs_a_trial():
 def test_student_agrees_with_scipy():
     """The interval over orderings is the textbook's; one ordering says nothing about the others."""
     values = np.array([0.2, 0.3, 0.25, 0.4])
-    ours = student(values, 0.9)
+    ours = student(values, 0.9, ACCURACY)
     known = stats.ttest_1samp(values, 0).confidence_interval(0.9)
     assert (ours.low, ours.high) == pytest.approx((known.low, known.high))
-    alone = student(values[:1], 0.9)
+    alone = student(values[:1], 0.9, ACCURACY)
     assert (alone.value, alone.low, alone.high) == (0.2, 0.0, 1.0)
 
 
 def test_strata_make_the_interval_narrower_than_one_lump():
     """A curve that falls from right to wrong has less variance within strata than a binomial with its mean."""
     trials = np.full((1, 32), 200)
-    falling = auc(Tally(trials * (np.arange(32) < 16), trials), estimator="adaptive", examples=9, confidence=0.95)
-    flat = auc(even(100, 200), estimator="adaptive", examples=9, confidence=0.95)
+    falling = auc(
+        Tally.counted(trials * (np.arange(32) < 16), trials), estimator="adaptive", reference=NINE, confidence=0.95
+    )
+    flat = auc(even(100, 200), estimator="adaptive", reference=NINE, confidence=0.95)
     assert falling is not None
     assert flat is not None
     assert falling.value == flat.value == 0.5
@@ -70,7 +81,7 @@ def test_all_right_is_not_certain():
     """When no trial has gone wrong yet, the interval still has a width, which shrinks with trials."""
     widths = []
     for trials in (1, 4, 16, 64, 256):
-        found = auc(even(trials, trials), estimator="adaptive", examples=9, confidence=0.95)
+        found = auc(even(trials, trials), estimator="adaptive", reference=NINE, confidence=0.95)
         assert found is not None
         assert found.value == found.high == 1.0
         widths.append(found.high - found.low)
@@ -81,16 +92,16 @@ def test_all_right_is_not_certain():
 
 def test_empty_strata_have_no_interval():
     """While a stratum has no trial, or fewer than two orderings are whole, there is nothing to publish."""
-    assert auc(Tally.empty((1, 32)), estimator="adaptive", examples=9, confidence=0.95) is None
-    assert auc(Tally.empty((1, 3, 5)), estimator="grid", examples=9, confidence=0.95) is None
+    assert auc(Tally.empty((1, 32)), estimator="adaptive", reference=NINE, confidence=0.95) is None
+    assert auc(Tally.empty((1, 3, 5)), estimator="grid", reference=NINE, confidence=0.95) is None
 
 
 def test_the_grid_counts_whole_orderings_alone():
     """An ordering that is half measured doesn't touch the interval; equal orderings leave no width."""
     tally = even(5, 10, (1, 3, 11))
     tally.trials[0, 2, 4:] = 0
-    tally.right[0, 2] = 0
-    found = auc(tally, estimator="grid", examples=10, confidence=0.95)
+    tally.total[0, 2] = 0
+    found = auc(tally, estimator="grid", reference=against(10, 10), confidence=0.95)
     assert found is not None
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
 
@@ -98,7 +109,9 @@ def test_the_grid_counts_whole_orderings_alone():
 def test_a_cliff_between_two_fractions_widens_the_grid():
     """A grid can't see where between two fractions a cliff is, so its interval holds both ends of that gap."""
     right = np.tile(np.where(np.arange(11) < 4, 10, 0), (1, 3, 1))
-    found = auc(Tally(right, np.full((1, 3, 11), 10)), estimator="grid", examples=10, confidence=0.95)
+    found = auc(
+        Tally.counted(right, np.full((1, 3, 11), 10)), estimator="grid", reference=against(10, 10), confidence=0.95
+    )
     assert found is not None
     assert (found.low, found.value, found.high) == pytest.approx((0.3, 0.35, 0.4))
 
@@ -106,8 +119,8 @@ def test_a_cliff_between_two_fractions_widens_the_grid():
 def test_groups_weigh_the_same():
     """The overall auc is the mean over groups, and its variance the mean of theirs over the number of groups."""
     one, two = even(10, 100), even(90, 100)
-    both = Tally(np.concatenate([one.right, two.right]), np.concatenate([one.trials, two.trials]))
-    found, alone = (auc(each, estimator="adaptive", examples=9, confidence=0.95) for each in (both, one))
+    both = Tally.counted(np.concatenate([one.total, two.total]), np.concatenate([one.trials, two.trials]))
+    found, alone = (auc(each, estimator="adaptive", reference=NINE, confidence=0.95) for each in (both, one))
     assert found is not None
     assert alone is not None
     assert found.value == 0.5
@@ -118,14 +131,14 @@ def test_it_stops_when_the_score_is_precise_enough():
     """The width is that of the score, not of the auc: less to lose takes more trials."""
     assert stop(even(400, 800))
     assert not stop(even(5, 10))
-    assert stop(even(400, 800), intact=(60, 100), chance=0.4)
-    assert not stop(even(400, 800), intact=(60, 100), chance=0.5)
+    assert stop(even(400, 800), reference=against(60, 100, 0.4))
+    assert not stop(even(400, 800), reference=against(60, 100, 0.5))
 
 
 def test_a_refused_score_stops_on_the_auc():
     """Where no score will be published, the precision is asked of the auc, or an evaluation would never end."""
-    assert stop(even(400, 800), intact=(50, 100), chance=0.5)
-    assert not stop(even(5, 10), intact=(50, 100), chance=0.5)
+    assert stop(even(400, 800), reference=against(50, 100, 0.5))
+    assert not stop(even(5, 10), reference=against(50, 100, 0.5))
 
 
 def test_it_never_stops_on_the_first_chunk_unless_it_must():

@@ -9,18 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.scoring import LEAST_MARGIN, Summary, Tally, live, refusal, summarise
+from service.scoring import LEAST_MARGIN, METRICS, Intact, Reference, Summary, Tally, live, summarise
 
 
 def tally(shares: list[float], trials: int = 200) -> Tally:
     """One group with the given share of right answers in each stratum."""
     counts = np.full((1, len(shares)), trials)
-    return Tally(np.rint(np.array([shares]) * trials).astype(np.int64), counts)
+    return Tally.counted(np.rint(np.array([shares]) * trials).astype(np.int64), counts)
+
+
+def against(intact: tuple[int, int], chance: float) -> Reference:
+    """Plain accuracy: so many right of so many."""
+    return Reference(METRICS["accuracy"], Intact.counted(*intact), chance)
 
 
 def summary(found: Tally, intact: tuple[int, int] = (100, 100), chance: float = 0.0, **changed) -> Summary:
     asked: dict[str, Any] = {"estimator": "adaptive", "confidence": 0.95}
-    return summarise(found, intact=intact, chance=chance, **(asked | changed))
+    return summarise(found, reference=against(intact, chance), **(asked | changed))
 
 
 def test_score_and_auc_by_hand():
@@ -48,11 +53,11 @@ def test_too_little_to_lose_is_refused_in_words():
     assert found.score is None
     assert found.half_life is None
     assert found.refusal is not None
-    assert found.refusal == refusal((53, 100), 0.5)
+    assert found.refusal == against((53, 100), 0.5).refusal()
     assert "53.0%" in found.refusal
     assert "50.0%" in found.refusal
     assert found.auc.value == 0.5
-    assert live(tally([0.5] * 8), estimator="adaptive", intact=(53, 100), chance=0.5, confidence=0.95) is None
+    assert live(tally([0.5] * 8), estimator="adaptive", reference=against((53, 100), 0.5), confidence=0.95) is None
     assert summary(tally([0.5] * 8), (56, 100), 0.5).refusal is None
     assert LEAST_MARGIN == 0.05
 
@@ -91,7 +96,7 @@ def test_the_curve_starts_exactly_and_goes_on_by_strata():
 def test_the_curve_of_a_grid():
     """A grid's curve has its own fractions, averaged over orderings, with an interval over them."""
     right = np.array([[[10, 8, 2], [10, 6, 2]]])
-    found = summary(Tally(right, np.full((1, 2, 3), 10)), (10, 10), 0.2, estimator="grid")
+    found = summary(Tally.counted(right, np.full((1, 2, 3), 10)), (10, 10), 0.2, estimator="grid")
     assert [(point.fraction, point.value, point.trials) for point in found.curve] == [
         (0.0, 1.0, 20),
         (0.5, 0.7, 20),
@@ -103,7 +108,7 @@ def test_the_curve_of_a_grid():
 
 def test_layers_are_summarised_one_by_one():
     """With a group a layer, each has its own figures, and the overall ones are of their mean."""
-    both = Tally(np.array([[160, 120], [80, 40]]), np.full((2, 2), 200))
+    both = Tally.counted(np.array([[160, 120], [80, 40]]), np.full((2, 2), 200))
     found = summary(both, (100, 100), 0.0)
     assert [group.auc.value for group in found.groups] == [0.7, 0.3]
     assert found.auc.value == 0.5
@@ -115,7 +120,7 @@ def test_too_empty_a_tally_is_an_error():
     """Nothing is published without an interval; progress shows nothing yet."""
     with pytest.raises(ValueError):
         summary(Tally.empty((1, 4)))
-    assert live(Tally.empty((1, 4)), estimator="adaptive", intact=(9, 10), chance=0.1, confidence=0.95) is None
+    assert live(Tally.empty((1, 4)), estimator="adaptive", reference=against((9, 10), 0.1), confidence=0.95) is None
 
 
 @pytest.mark.parametrize(
@@ -139,7 +144,7 @@ def test_any_tally_gives_sound_figures(data):
     intact = (data.draw(st.integers(0, examples)), examples)
     chance = data.draw(st.floats(0, 1))
     confidence = data.draw(st.floats(0.5, 0.999))
-    counted = Tally(right.reshape(groups, strata), trials.reshape(groups, strata))
+    counted = Tally.counted(right.reshape(groups, strata), trials.reshape(groups, strata))
     found = summary(counted, intact, chance, confidence=confidence)
     json.dumps(asdict(found), allow_nan=False)
     assert (found.score is None) == (found.refusal is not None)

@@ -21,11 +21,11 @@ def test_a_tally_counts_every_trial_once_in_any_order(batches, rng):
     """However the trials come in chunks, and in whichever order, right answers and trials add up."""
     shuffled = rng.sample(batches, len(batches))
     one, other = (Tally.of((2, 3), [payload(batch) for batch in each]) for each in (batches, shuffled))
-    assert np.array_equal(one.right, other.right)
+    assert np.array_equal(one.total, other.total)
     assert np.array_equal(one.trials, other.trials)
     flat = [trial for batch in batches for trial in batch]
     assert one.trials.ravel().tolist() == [sum(cell == place for cell, _ in flat) for place in range(6)]
-    assert one.right.ravel().tolist() == [sum(cell == place and right for cell, right in flat) for place in range(6)]
+    assert one.total.ravel().tolist() == [sum(cell == place and right for cell, right in flat) for place in range(6)]
 
 
 def test_a_payload_is_sparse_json():
@@ -46,7 +46,7 @@ def test_a_group_is_a_tally_of_its_own():
     """A group's part keeps its cells and nothing of other groups."""
     whole = Tally.empty((2, 2)).add({"cells": [0, 3], "right": [1, 0], "trials": [1, 2]})
     assert whole.group(1).trials.tolist() == [[0, 2]]
-    assert whole.group(0).right.tolist() == [[1, 0]]
+    assert whole.group(0).total.tolist() == [[1, 0]]
 
 
 @pytest.mark.parametrize(

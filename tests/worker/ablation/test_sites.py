@@ -9,12 +9,19 @@ import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from tests.nets import BATCH_NORM, HEAD, checked, conv_net, f32, linear, net, node, noise, one_each, residual, two_convs
+from worker.ablation.layouts import UNIT, labels
 from worker.ablation.sites import Site, find
 
 
 def sites_of(model: bytes) -> list[Site]:
     data, output = checked(model)
     return find(ir.serde.deserialize_model(onnx.ModelProto.FromString(data)), output)
+
+
+def place_of(site: Site) -> tuple[int, int]:
+    """On which axis the units are, of how many."""
+    [axis] = [place for place, each in enumerate(site.layouts[0]) if labels(each) == {UNIT}]
+    return axis, len(site.layouts[0])
 
 
 def number(name: str, value: Any) -> NodeProto:
@@ -88,7 +95,7 @@ def test_the_mask_belongs_behind_the_last_operator_that_keeps_channels_apart(nam
     if any("x2" in each.input for each in between):
         between, weights = [*branch, *between], {**weights, "other.weight": noise(9, 4, 2, 3, 3)}
     [conv] = [site for site in sites_of(two_convs(between, weights)) if site.name == "conv"]
-    assert (conv.op, conv.units, conv.axis, conv.rank, conv.exits) == ("Conv", 4, 1, 4, (exit_,))
+    assert (conv.op, conv.units, place_of(conv), conv.exits) == ("Conv", 4, (1, 4), (exit_,))
     assert conv.convolutional
     assert conv.region[0] == "c"
 
@@ -148,7 +155,7 @@ def dense(nodes: list[NodeProto], weights: dict[str, Any]) -> bytes:
 def test_dense_layers_are_found_however_their_weights_are_kept(nodes: list[NodeProto], weights: dict[str, Any]) -> None:
     """Initializer, Constant node, or moved about first: a constant is a constant. Units lie on the last axis."""
     [site] = sites_of(dense(nodes, weights))
-    assert (site.units, site.axis, site.rank, site.exits, site.convolutional) == (4, -1, 2, ("a",), False)
+    assert (site.units, place_of(site), site.exits, site.convolutional) == (4, (1, 2), ("a",), False)
 
 
 def test_a_dense_layer_over_tokens_keeps_its_rank() -> None:
@@ -162,11 +169,11 @@ def test_a_dense_layer_over_tokens_keeps_its_rank() -> None:
     ]
     weights = {"to": np.array([0, 2, 3]), "axes": np.array([1]), "w": noise(1, 3, 4), "head": noise(2, 4, 3)}
     [site] = sites_of(net(nodes, weights, ["n", 6], ["n", 3]))
-    assert (site.units, site.axis, site.rank, site.exits) == (4, -1, 3, ("r",))
+    assert (site.units, place_of(site), site.exits) == (4, (2, 3), ("r",))
 
 
-def test_a_constant_of_higher_rank_ends_the_region() -> None:
-    """Adding [1, 1, 4] to [n, 4] gives [1, n, 4], where the mask would meet other axes."""
+def test_a_constant_of_higher_rank_moves_the_axes() -> None:
+    """Adding [1, 1, 4] to [n, 4] gives [1, n, 4], where the units are on another axis, and the examples too."""
     nodes = [
         node("Gemm", "x w", "h"),
         node("Relu", "h", "r"),
@@ -175,7 +182,7 @@ def test_a_constant_of_higher_rank_ends_the_region() -> None:
     ]
     weights = {"w": noise(1, 5, 4), "b": noise(2, 1, 1, 4), "axes": np.array([0])}
     [site] = sites_of(dense(nodes, weights))
-    assert site.exits == ("r",)
+    assert (site.exits, place_of(site)) == (("b1",), (2, 3))
 
 
 def test_transposed_convolutions_count_groups() -> None:
@@ -196,7 +203,10 @@ def test_quantised_layers_are_found_behind_their_scales() -> None:
     }
     layer = [node("DequantizeLinear", "packed step zero8", "w2"), node("Conv", "a w2", "last")]
     sites = sites_of(conv_net([*between, *layer], weights))
-    assert [(site.units, site.exits) for site in sites] == [(4, ("a",)), (4, ("last",))]
+    assert [(site.units, site.exits, site.grids) for site in sites] == [
+        (4, ("q",), (("step", "zero"),)),
+        (4, ("last",), (None,)),
+    ]
 
 
 def test_the_classifier_is_no_site() -> None:

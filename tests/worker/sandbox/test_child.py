@@ -22,6 +22,17 @@ from worker.formats.refusals import Refused
 from worker.sandbox.parent import MIB, Child, Crashed, TimedOut
 
 MEMORY = 4 * 1024 * MIB
+INPUTS = [{"name": "x", "dtype": "float32", "shape": [40, 2, 8, 8]}]
+READING = {
+    "inputs": [{"name": "x", "dtype": "float32", "shape": ["batch", 2, 8, 8]}],
+    "columns": None,
+    "labels": None,
+    "weights": None,
+    "split": None,
+    "preprocessing": None,
+    "targets": "classes",
+    "label_names": None,
+}
 
 
 def child(**changes: Any) -> Child:
@@ -48,13 +59,13 @@ def loaded(files: Path) -> Iterator[Child]:
     """A child that holds a model, its masks and its inputs."""
     with child() as one:
         found = one.open_model(files / "model.onnx")
-        one.load(files / "inputs", (40, 2, 8, 8), [site["site"] for site in found["sites"]], "zero")
+        one.load(files / "inputs", INPUTS, [site["site"] for site in found["sites"]], "zero")
         yield one
 
 
 def test_a_child_answers_what_a_network_does(loaded: Child, files: Path) -> None:
     """Masks and trials go over, outputs come back, bit for bit those of the same network in this process."""
-    inputs = noise(1, 40, 2, 8, 8)
+    inputs = {"x": noise(1, 40, 2, 8, 8)}
     network = Network(*checked((files / "model.onnx").read_bytes()))
     names, units = [site.name for site in network.sites], [site.units for site in network.sites]
     generator = np.random.default_rng(2)
@@ -62,7 +73,7 @@ def test_a_child_answers_what_a_network_does(loaded: Child, files: Path) -> None
     examples, lesions = generator.integers(0, 40, 70), generator.integers(0, 9, 70)
     for clamp in ("zero", "mean"):
         means = loaded.means(units) if clamp == "mean" else None
-        loaded.load(files / "inputs", inputs.shape, names, clamp, means)
+        assert loaded.load(files / "inputs", INPUTS, names, clamp, means) == {"tail": [3], "warnings": []}
         network.mask(names, clamp, network.means(inputs) if clamp == "mean" else None)
         expected = network.outputs(inputs, examples, lesions, masks)
         np.testing.assert_array_equal(loaded.outputs(examples, lesions, masks), expected)
@@ -95,8 +106,9 @@ def test_a_dataset_is_unpacked_and_its_labels_come_back(files: Path, tmp_path: P
     """Inputs go to a file of ours, whatever was in it; labels come to the parent."""
     (tmp_path / "x").write_bytes(b"old" * 10_000)
     with child(file_bytes=MIB) as one:
-        found, labels = one.read_dataset(files / "data.npz", tmp_path / "x")
-    np.testing.assert_array_equal(labels, np.arange(40) % 3)
+        found, arrays = one.read_dataset(files / "data.npz", tmp_path / "x", READING)
+    assert list(arrays) == ["labels"]
+    np.testing.assert_array_equal(arrays["labels"], np.arange(40) % 3)
     assert (tmp_path / "x").read_bytes() == (files / "inputs").read_bytes()
     assert found["examples"] == 40
 
@@ -118,11 +130,76 @@ def test_a_model_without_units_is_refused(tmp_path: Path) -> None:
         one.open_model(tmp_path / "linear.onnx")
 
 
-def test_a_model_that_mixes_examples_is_refused(tmp_path: Path) -> None:
-    """If one example's answer depends on its neighbours, no two chunks would agree."""
+def test_a_model_says_what_it_costs_and_how_it_runs(tmp_path: Path) -> None:
+    """Sites, cost, batch and warnings come with what was read; a model that mixes examples is run alone."""
     (tmp_path / "mixing.onnx").write_bytes(nets.mixing())
-    with child() as one, pytest.raises(Refused, match="depends on which others"):
-        one.open_model(tmp_path / "mixing.onnx")
+    (tmp_path / "three.onnx").write_bytes(nets.fixed_batch(3))
+    with child() as one:
+        found = one.open_model(tmp_path / "mixing.onnx")
+        [warning] = found["warnings"]
+        assert "depends on which others are in its batch" in warning
+        assert found["cost"]["multiply_adds"] == 3 * 4 + 4 * 2
+        assert found["cost"]["milliseconds"] > 0
+        assert found["batch"] is None
+        [site] = found["sites"]
+        assert {key: site[key] for key in ("op", "units", "exits", "means")} == {
+            "op": "Gemm",
+            "units": 4,
+            "exits": 1,
+            "means": 4,
+        }
+        found = one.open_model(tmp_path / "three.onnx")
+        assert (found["batch"], found["warnings"]) == (3, [])
+
+
+def test_a_model_that_runs_on_nothing_invented_is_not_refused(tmp_path: Path) -> None:
+    """It is said, and the first real examples decide."""
+    table = np.zeros((10, 4), np.float32)
+    nodes = [
+        nets.node("Cast", "x", "i", to=7),
+        nets.node("Add", "i far", "j"),
+        nets.node("Gather", "table j", "e"),
+        nets.node("ReduceMean", "e middle", "a", keepdims=0),
+        nets.node("MatMul", "a w", "h"),
+        nets.node("Relu", "h", "r"),
+        nets.node("MatMul", "r v", "y"),
+    ]
+    weights = {
+        "far": np.array(-1000),
+        "table": table,
+        "middle": np.array([1]),
+        "w": noise(1, 4, 6),
+        "v": noise(2, 6, 3),
+    }
+    (tmp_path / "model.onnx").write_bytes(nets.net(nodes, weights, ["batch", 5], ["batch", 3]))
+    inputs = [{"name": "x", "dtype": "float32", "shape": [4, 5]}]
+    (tmp_path / "good").write_bytes(np.full((4, 5), 1003, np.float32).tobytes())
+    (tmp_path / "bad").write_bytes(np.full((4, 5), 3, np.float32).tobytes())
+    with child() as one:
+        found = one.open_model(tmp_path / "model.onnx")
+        [warning] = found["warnings"]
+        assert "runs on none of the inputs" in warning
+        assert found["cost"]["milliseconds"] is None
+        sites = [site["site"] for site in found["sites"]]
+        with pytest.raises(Refused, match="indices") as refused:
+            one.load(tmp_path / "bad", inputs, sites, "zero")
+        assert refused.value.kind == "model-unsupported"
+        assert one.load(tmp_path / "good", inputs, sites, "zero") == {"tail": [3], "warnings": []}
+        assert one.intact(0, 4).shape == (4, 3)
+
+
+def test_what_real_examples_show_is_said_by_every_load(tmp_path: Path) -> None:
+    """A warning that only the dataset brings about comes with the first masks and with the second."""
+    (tmp_path / "model.onnx").write_bytes(nets.residual())
+    broken = noise(1, 4, 2, 8, 8)
+    broken[2] = np.nan
+    (tmp_path / "inputs").write_bytes(broken.tobytes())
+    inputs = [{"name": "x", "dtype": "float32", "shape": [4, 2, 8, 8]}]
+    with child() as one:
+        sites = [site["site"] for site in one.open_model(tmp_path / "model.onnx")["sites"]]
+        first = one.load(tmp_path / "inputs", inputs, sites, "zero")
+        assert "NaN" in first["warnings"][0]
+        assert one.load(tmp_path / "inputs", inputs, sites[:1], "zero") == first
 
 
 def test_more_memory_than_allowed_is_refused(tmp_path: Path) -> None:
@@ -131,25 +208,6 @@ def test_more_memory_than_allowed_is_refused(tmp_path: Path) -> None:
     with child(memory_bytes=700 * MIB) as one, pytest.raises(Refused) as refused:
         one.open_model(tmp_path / "wide.onnx")
     assert refused.value.kind == "resource-exhausted"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {"refused": ["made-up", "detail"]},
-        {"refused": ["resource-exhausted", {}]},
-        {"refused": "no"},
-        {"found": ["a list"]},
-        {"found": None, "refused": None},
-        {},
-    ],
-)
-def test_an_answer_that_is_none_is_a_crash(answer: dict[str, Any]) -> None:
-    """A hostile child may say what it likes: no unknown problem and no other type gets past, and it is ended."""
-    with child() as one:
-        with pytest.raises(Crashed, match="no answer"):
-            one._result(answer)
-        wait_until(lambda: gone(one.pid), "the child is ended")
 
 
 def test_a_killed_child_is_a_crash(files: Path, tmp_path: Path) -> None:
@@ -165,7 +223,7 @@ def test_a_killed_child_is_a_crash(files: Path, tmp_path: Path) -> None:
 def test_last_words_are_kept(files: Path, tmp_path: Path) -> None:
     """A child that fails says why on its stderr, and the parent waits for that."""
     with child() as one, pytest.raises(Crashed, match=r"exit code 1.*AttributeError") as crash:
-        one.load(files / "inputs", (40, 2, 8, 8), ["conv"], "zero")  # before any model
+        one.load(files / "inputs", INPUTS, ["conv"], "zero")  # before any model
     assert crash.value.signal is None
 
 

@@ -1,0 +1,153 @@
+"""What callers ask for: how to score."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from service.schemas.preprocessing import Preprocessing
+from service.schemas.words import Digest, Strict
+
+Metric = Literal["accuracy", "top_k", "balanced_accuracy", "cross_entropy", "r2", "agreement"]
+Name = Annotated[str, Field(min_length=1, max_length=512)]
+TOP = 5  # `k` of `top_k`, where none is given
+# What no config had at first: left out of its identity while unset, so that no older identity changes.
+LATER = ("k", "output", "sites", "labels", "weights", "inputs", "preprocessing")
+
+
+class Limits(Strict):
+    """What an evaluation may use."""
+
+    trials: int = Field(200_000, ge=512, le=100_000_000, description="Most trials of `adaptive`.")
+    seconds: float = Field(86_400, gt=0, le=604_800, description="Most seconds from start to end.")
+    workers: int = Field(1, ge=1, le=64, description="How many workers may share the evaluation.")
+
+
+# What `Config._agrees` checks, as JSON schema, so that callers' tools know it as well.
+AGREES: dict[str, Any] = {
+    "allOf": [
+        {
+            "if": {"properties": {"scope": {"const": "layer"}}, "required": ["scope"]},
+            "else": {"properties": {"site": {"type": "null"}}},
+        },
+        {
+            "if": {"properties": {"site": {"type": "string"}}, "required": ["site"]},
+            "then": {"properties": {"sites": {"type": "null"}}},
+        },
+        {
+            "if": {"properties": {"metric": {"const": "top_k"}}, "required": ["metric"]},
+            "else": {"properties": {"k": {"type": "null"}}},
+        },
+        {
+            "if": {"properties": {"metric": {"const": "agreement"}}, "required": ["metric"]},
+            "then": {"properties": {"labels": {"type": "null"}}},
+        },
+        {
+            "if": {"properties": {"estimator": {"const": "grid"}}, "required": ["estimator"]},
+            "then": {"properties": {"precision": {"type": "null"}}},
+            "else": {"properties": {"orderings": {"type": "null"}, "fractions": {"type": "null"}}},
+        },
+    ]
+}
+
+
+class Config(Strict):
+    """How to score. Everything is optional."""
+
+    model_config = ConfigDict(json_schema_extra=AGREES)
+
+    scope: Literal["network", "layer", "paper"] = Field(
+        "network",
+        description="`network`: all sites at once, each by the same fraction; `layer`: one site at a time, the one "
+        "named by `site` or each in turn; `paper`: the last three convolutional sites at once.",
+    )
+    site: str | None = Field(None, max_length=512, description="With scope `layer`: the one site to ablate.")
+    sites: Annotated[list[Name], Field(min_length=1, max_length=256)] | None = Field(
+        None,
+        description="With any scope: only these sites, by name or pattern (`*`, `?`, `[abc]`), such as `layer4*`. "
+        "A pattern that matches no site is refused.",
+    )
+    estimator: Literal["adaptive", "grid"] = Field(
+        "adaptive",
+        description="`adaptive` draws trials until the score's interval is `precision` narrow; `grid` runs "
+        "`orderings` x `fractions` x the whole dataset, the protocol of the paper.",
+    )
+    precision: float | None = Field(
+        None, ge=0.0005, le=0.5, description="`adaptive` only: half the width of the score's interval. Default 0.01."
+    )
+    orderings: int | None = Field(None, ge=2, le=10_000, description="`grid` only. Default 10.")
+    fractions: int | None = Field(None, ge=2, le=1_001, description="`grid` only: points on [0, 1]. Default 21.")
+    confidence: float = Field(0.95, ge=0.5, le=0.999, description="Of every interval.")
+    clamp: Literal["zero", "mean"] = Field(
+        "zero", description="What an ablated unit is set to: zero, or its mean over the dataset."
+    )
+    metric: Metric | None = Field(
+        None,
+        description="What is measured at each fraction. `accuracy`; `top_k`: the label is among the `k` likeliest; "
+        "`balanced_accuracy`: the mean over classes of each one's accuracy; `cross_entropy`: in nats, of outputs "
+        "clipped at a probability of 1e-12, less is better; `r2`: of regression, labels and outputs being values; "
+        "`agreement` with the intact model's own answers, which needs no labels. Default: `accuracy` where the dataset "
+        "has labels, else `agreement`.",
+    )
+    k: int | None = Field(None, ge=1, le=1_000_000, description=f"`top_k` only. Default {TOP}.")
+    output: Name | None = Field(None, description="Name of the model's output to score. Default: its class output.")
+    inputs: dict[Name, Name] | None = Field(
+        None,
+        max_length=64,
+        description="Which array or column of the dataset each of the model's inputs takes, such as "
+        '{"input_ids": "ids"}. Default: by name, then by shape and type.',
+    )
+    labels: Name | None = Field(None, description="Name of the dataset's array or column of labels. Default: found.")
+    weights: Name | None = Field(
+        None, description="Name of an array or column with a weight, 0 or more, for each example. Default: all equal."
+    )
+    split: str | None = Field(
+        None,
+        max_length=64,
+        description="The part of the dataset to use, where it has named parts; recorded in any case, such as test.",
+    )
+    preprocessing: Preprocessing | None = Field(
+        None, description="What is done to the examples before the model sees them. Default: nothing."
+    )
+    seed: int = Field(0, ge=0, le=2**53 - 1, description="Of every random draw; it travels with the result.")
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        """Refuse contradictions, and write out the defaults that depend on the estimator and the metric."""
+        adaptive = self.estimator == "adaptive"
+        if self.site is not None and self.scope != "layer":
+            raise ValueError(f"`site` needs scope `layer`; the scope is `{self.scope}`")
+        if self.site is not None and self.sites is not None:
+            raise ValueError("`site` and `sites` both choose sites; give one of them")
+        if adaptive and (self.orderings is not None or self.fractions is not None):
+            raise ValueError("`orderings` and `fractions` belong to the estimator `grid`; leave them out or set it")
+        if not adaptive and self.precision is not None:
+            raise ValueError("`precision` belongs to the estimator `adaptive`; `grid` takes orderings and fractions")
+        if self.k is not None and self.metric != "top_k":
+            raise ValueError("`k` belongs to the metric `top_k`; leave it out or set the metric")
+        if self.labels is not None and self.metric == "agreement":
+            raise ValueError("`agreement` reads no labels; leave `labels` out or ask for another metric")
+        defaults: dict[str, float] = {"precision": 0.01} if adaptive else {"orderings": 10, "fractions": 21}
+        if self.metric == "top_k":
+            defaults["k"] = TOP
+        for name, value in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What of the config determines the result: all but how many workers share it and how long it may take.
+
+        Fields that came later than others are left out while they are unset. Which metric an unset one became, the
+        result says.
+        """
+        told = self.model_dump(mode="json", exclude={"limits": {"workers", "seconds"}})
+        return {name: value for name, value in told.items() if name not in LATER or value is not None}
+
+
+class NewEvaluation(Strict):
+    """An evaluation of artifacts that were uploaded before."""
+
+    model: Digest
+    dataset: Digest
+    config: Config = Config()

@@ -1,0 +1,50 @@
+"""What the API answers: evaluations and problems."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.schemas.config import Config
+from service.schemas.result import Progress, Result
+from service.schemas.words import Digest, State
+
+
+class ProblemBody(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class Links(BaseModel):
+    """Where to go from here."""
+
+    self: str
+    events: str
+    curve: dict[str, str]
+
+
+class Evaluation(BaseModel):
+    """One run: model x dataset x config -> result."""
+
+    id: str
+    state: State
+    model: Digest
+    dataset: Digest
+    config: Config
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    progress: Progress
+    result: Result | None
+    result_digest: str | None = Field(description="sha256 of the result as canonical JSON, without cost.seconds.")
+    problem: ProblemBody | None = Field(description="Why the evaluation failed, if it did.")
+    links: Links
+
+
+class Evaluations(BaseModel):
+    """A page of evaluations, newest first."""
+
+    data: list[Evaluation]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last.")

@@ -1,0 +1,244 @@
+"""What a claim's work needs of other processes: one holds the model; before it runs, another reads the dataset.
+
+Labels, weights and the metric stay in this process; the model's process only maps inputs and masks to outputs.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import pairing, scoring
+from service.schemas import Config
+from service.settings import Settings
+from service.store.blobs import Blobs
+from service.store.evaluations import Claim
+from worker import first, lots, metrics, pictures
+from worker.ablation import trials
+from worker.ablation.graft import Clamp
+from worker.ablation.trials import Trials
+from worker.children import Children
+from worker.course import FIRST, Course, Subject
+from worker.formats.datasets import UNPACKED_LIMIT
+from worker.programs import Program
+from worker.sandbox.parent import MIB, Child
+from worker.targets import Bools, Floats, Ints, Target
+
+INTACT_BLOCK = 4096  # examples of the intact pass asked for at once; small enough to notice a lost claim soon
+OUTPUTS_LIMIT = 64 * MIB  # bytes of outputs asked for at once: those of tokens can be large
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset as the reading process left it: inputs in a raw file, labels and weights here."""
+
+    inputs: Path
+    found: dict[str, Any]
+    labels: NDArray[Any] | None
+    weights: Floats | None
+
+
+class Computing:
+    """The processes of one claim. Methods raise `Refused`, `Crashed`, `TimedOut`, a `Problem`, or `ClaimLostError`."""
+
+    def __init__(self, settings: Settings, blobs: Blobs, claim: Claim, config: Config, folder: Path) -> None:
+        self._settings, self._blobs, self._claim, self._config, self._folder = settings, blobs, claim, config, folder
+        self._children = Children(settings)
+        self._program = Program(self._children, folder)
+        self._model: Child | None = None
+        self._found: dict[str, Any] = {}
+        self._dataset: Dataset | None = None
+        self._target: Target | None = None
+        self._ends: Floats | None = None
+        self._tail: tuple[int, ...] = ()
+        self._masks_means = False
+
+    @property
+    def ready(self) -> bool:
+        """Is the model's process there?"""
+        return self._model is not None
+
+    def kill(self) -> None:
+        """Make whatever is waited for fail at once, for good. Called from another thread."""
+        self._children.kill()
+
+    @property
+    def killed(self) -> bool:
+        """Did this side end it?"""
+        return self._children.killed
+
+    def close(self) -> None:
+        """End the processes; `open` starts new ones."""
+        self._model = None
+        self._children.end_all()
+        self._program.forget()
+
+    def open(self) -> Subject:
+        """Open the model and, the first time, read the dataset as the model and the config want it."""
+        file = self._blobs.fetch("model", self._claim.model, self._folder)
+        onnx = self._program.onnx(file, self._shapes)
+        model = self._children.start()
+        self._found = model.open_model(onnx, output=self._config.output)
+        pairing.fits_output(self._found["output"], None, self._config)
+        sites = pairing.scoped(self._found["sites"], self._config)
+        if self._dataset is None:
+            self._dataset = self._read(self._found)
+        self._program.compare(self._dataset.inputs, self._dataset.found["inputs"])
+        metric = metrics.chosen(self._config, self._dataset.labels is not None)
+        if metric != "agreement":
+            self._take_target(self._dataset.labels)
+        self._model = model
+        return self._subject(sites, self._dataset, metric)
+
+    def load(self, course: Course) -> None:
+        """Put masks into the open model."""
+        assert self._model is not None
+        assert self._dataset is not None
+        clamp: Clamp = "mean" if course.means is not None else "zero"  # before the means are known, only to find them
+        self._masks_means = clamp == "mean"
+        loaded = self._model.load(
+            self._dataset.inputs,
+            inputs=self._dataset.found["inputs"],
+            sites=[site["site"] for site in course.subject.sites],
+            clamp=clamp,
+            means=course.means,
+        )
+        self._tail, course.noticed = tuple(loaded["tail"]), list(loaded["warnings"])
+        metrics.fit(course.subject.measured.name, self._found["output"], self._tail, self._dataset.labels)
+
+    def compute(self, course: Course, index: int) -> Mapping[str, Any]:
+        """The payload of a chunk."""
+        if index < FIRST:
+            return self._intact(course)
+        if course.subject.config.clamp == "mean" and not self._masks_means:
+            self.load(course)
+        if self._target is None:
+            assert course.answers is not None, "the answers come with chunk 0"
+            self._take_target(course.answers)
+        assert self._target is not None
+        drawn = trials.draw(course.design, index - FIRST)
+        examples = drawn.examples
+        if self._drawn_by_weight():
+            assert self._ends is not None
+            examples = lots.drawn(self._ends, examples, course.design.seed, index - FIRST)
+        values = self._values(drawn, examples)
+        if self._drawn_by_weight():
+            values = self._target.drawn(values, examples)
+        elif self._target.weights is not None:
+            values = values * self._target.weights[examples]
+        return scoring.count(drawn.cells, values)
+
+    def _intact(self, course: Course) -> dict[str, Any]:
+        """The intact pass over the whole dataset; for `agreement`, its answers become the labels."""
+        assert self._model is not None
+        examples, picked = course.subject.examples, None
+        if course.subject.measured.name == "agreement":
+            picked = np.concatenate(
+                [metrics.answered(each, self._found["output"]) for _, each in self._blocks(examples)]
+            )
+            self._take_target(picked)
+            values: Bools | Floats = np.ones(examples, np.bool_)
+        else:
+            assert self._target is not None
+            values = np.concatenate([self._target.values(each, at) for at, each in self._blocks(examples)])
+        assert self._target is not None
+        means = self._model.means(course.design.units) if course.subject.config.clamp == "mean" else None
+        binary = self._target.counts and (self._target.weights is None or self._drawn_by_weight())
+        return first.payload(self._target.intact(values), self._target.chance, binary, means, picked)
+
+    def _blocks(self, examples: int) -> Iterator[tuple[Ints, NDArray[np.float32]]]:
+        """The intact network's outputs for all examples, some at a time."""
+        assert self._model is not None
+        step = min(INTACT_BLOCK, self._at_once())
+        for start in range(0, examples, step):
+            stop = min(start + step, examples)
+            yield np.arange(start, stop), self._model.intact(start, stop)
+
+    def _values(self, drawn: Trials, examples: Ints) -> Bools | Floats:
+        """Each trial's value; the outputs are asked for in parts that fit into memory."""
+        assert self._model is not None
+        assert self._target is not None
+        step = self._at_once()
+        found: list[Any] = []
+        for start in range(0, len(examples), step):
+            part = slice(start, start + step)
+            lesions = drawn.lesions[part]  # in rising order
+            low, high = int(lesions[0]), int(lesions[-1]) + 1
+            masks = drawn.masks if step >= len(examples) else [mask[low:high] for mask in drawn.masks]
+            shift = 0 if step >= len(examples) else low
+            outputs = self._model.outputs(examples[part], lesions - shift, masks)
+            found.append(self._target.values(outputs, examples[part]))
+        return np.asarray(np.concatenate(found))
+
+    def _at_once(self) -> int:
+        return max(OUTPUTS_LIMIT // (4 * max(math.prod(self._tail), 1)), 1)
+
+    def _drawn_by_weight(self) -> bool:
+        """`adaptive` draws heavy examples more often; the grid pushes each once and weighs what it gives."""
+        return self._ends is not None and self._config.estimator == "adaptive"
+
+    def _take_target(self, labels: NDArray[Any] | None) -> None:
+        assert self._dataset is not None
+        assert labels is not None
+        metric = metrics.chosen(self._config, self._dataset.labels is not None)
+        self._target = metrics.target(metric, self._config.k, self._found["output"], labels, self._dataset.weights)
+        self._ends = None if self._target.lots is None else lots.shelves(self._target.lots)
+
+    def _read(self, model: dict[str, Any]) -> Dataset:
+        """Unpack the dataset in a process of its own, so that labels never meet a model."""
+        file = self._blobs.fetch("dataset", self._claim.dataset, self._folder)
+        inputs = self._folder / "inputs"
+        child = self._children.start(UNPACKED_LIMIT)
+        found, arrays = child.read_dataset(file, inputs_out=inputs, reading=self._reading(model))
+        self._children.end(child)
+        pairing.written(model, found)
+        return Dataset(inputs, found, arrays.get("labels"), arrays.get("weights"))
+
+    def _shapes(self) -> list[dict[str, Any]] | None:
+        """Shapes of the dataset's inputs as they lie in the file; None where preprocessing will change them."""
+        asked = self._config.preprocessing
+        if asked is not None and (asked.resize or asked.crop or asked.pad):
+            return None
+        child = self._children.start()
+        file = self._blobs.fetch("dataset", self._claim.dataset, self._folder)
+        found, _ = child.read_dataset(file, inputs_out=Path(os.devnull), reading=None)
+        self._children.end(child)
+        shapes: list[dict[str, Any]] = found["inputs"]
+        return shapes
+
+    def _reading(self, model: dict[str, Any]) -> dict[str, Any]:
+        config = self._config
+        return {
+            "inputs": model["inputs"],
+            "columns": config.inputs,
+            "labels": config.labels,
+            "weights": config.weights,
+            "split": config.split,
+            "preprocessing": None if config.preprocessing is None else config.preprocessing.asked(),
+            "targets": metrics.read_as(config),
+            "label_names": model["output"].get("labels"),
+        }
+
+    def _subject(self, sites: list[dict[str, Any]], dataset: Dataset, metric: str) -> Subject:
+        found, config = self._found, self._config
+        labelled = None if self._target is None else self._target.labelled
+        return Subject(
+            model=self._claim.model,
+            dataset=self._claim.dataset,
+            config=config,
+            examples=dataset.found["examples"],
+            measured=metrics.told(metric, config, found["output"], labelled),
+            sites=sites,
+            warnings=[*found["warnings"], *dataset.found["warnings"], *metrics.warned(metric, config)],
+            versions=found["versions"],
+            device=self._settings.device,
+            output=found["output"]["name"],
+            preprocessing=dataset.found.get("preprocessing") or self._reading(found)["preprocessing"],
+            converted=self._program.report,
+            pictures=pictures.hint(dataset.inputs, dataset.found, config),
+        )

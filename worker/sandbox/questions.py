@@ -1,0 +1,110 @@
+"""What a child can be asked, and how it answers: a model or a dataset, never both. Labels never meet a model."""
+
+import os
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from worker.formats.refusals import Refused
+from worker.sandbox import inputs_file
+from worker.sandbox.frames import Array
+
+Answer = tuple[dict[str, Any], Sequence[Array]]
+NO_UNITS = (
+    "The model has no unit that could be ablated: no layer with constant weights before its classifier. Linear models "
+    "and trees cannot be scored."
+)
+
+
+class Questions:
+    """What this child has loaded, and a method for each question."""
+
+    def __init__(self) -> None:
+        self._network: Any = None
+        self._device = "cpu"
+        self._inputs: dict[str, Array] = {}
+        self._warnings: list[str] = []  # of the model
+        self._loaded: list[str] = []  # of the model on these inputs
+
+    def open_model(self, asked: dict[str, Any], _arrays: list[Array], files: list[int]) -> Answer:
+        """Read a model and try it, so that what the runtime refuses is known before anyone waits."""
+        # Imported here: the child that reads a dataset needs none of it, and starts in a fifth of the time.
+        from worker.ablation import graft
+        from worker.ablation.network import Network
+        from worker.sandbox import readers, tryout
+
+        with os.fdopen(files[0], "rb") as file:
+            read = readers.model(file, asked["output"])
+        self._device = asked["device"]
+        self._network = network = Network(read.data, read.output, asked["threads"], asked["device"])
+        if not network.sites:
+            raise Refused("model-unsupported", NO_UNITS)
+        tried = tryout.on_invented(network, read.found["output"], self._device)
+        warnings = [*read.found.get("warnings", []), *tried.pop("warnings")]
+        self._warnings, self._loaded = list(warnings), []
+        sites = [
+            {
+                "site": site.name,
+                "op": site.op,
+                "units": site.units,
+                "convolutional": site.convolutional,
+                "exits": len(site.exits),
+                "means": sum(graft.mean_sizes(site)),
+            }
+            for site in network.sites
+        ]
+        versions = {name: metadata.version(name) for name in ("numpy", "onnx", _runtime())}
+        return {**read.found, **tried, "sites": sites, "warnings": warnings, "versions": versions}, []
+
+    def read_dataset(self, asked: dict[str, Any], _arrays: list[Array], files: list[int]) -> Answer:
+        """Unpack a dataset's inputs to the second file; its labels and weights go back."""
+        from worker.sandbox import readers
+
+        with os.fdopen(files[0], "rb") as file, os.fdopen(files[1], "wb") as out:
+            found, arrays = readers.dataset(file, out, asked["reading"])
+        return {"dataset": found, "names": list(arrays)}, list(arrays.values())
+
+    def load(self, asked: dict[str, Any], arrays: list[Array], files: list[int]) -> Answer:
+        """Put masks in, map the inputs, which are never read into memory whole, and try a few examples."""
+        from worker.sandbox import tryout
+
+        with os.fdopen(files[0], "rb") as file:
+            self._inputs = inputs_file.mapped(file, asked["inputs"])
+        self._network.mask(asked["sites"], asked["clamp"], arrays or None)
+        tail, warnings = tryout.on_examples(self._network, self._inputs, self._device)
+        # What was said of the model already is not said again; what a first `load` found out is said by each.
+        self._loaded = [*self._loaded, *(each for each in warnings if each not in self._warnings + self._loaded)]
+        return {"tail": list(tail), "warnings": self._loaded}, []
+
+    def intact(self, asked: dict[str, Any], _arrays: list[Array], _files: list[int]) -> Answer:
+        """Outputs of the intact network for a run of examples."""
+        return {}, [self._network.intact(self._inputs, asked["start"], asked["stop"])]
+
+    def means(self, _asked: dict[str, Any], _arrays: list[Array], _files: list[int]) -> Answer:
+        """Mean activations of all masked sites over the dataset."""
+        return {}, self._network.means(self._inputs)
+
+    def outputs(self, asked: dict[str, Any], arrays: list[Array], _files: list[int]) -> Answer:
+        """Outputs of the ablated network for a chunk of trials."""
+        examples, lesions, *packed = arrays
+        masks = [
+            np.unpackbits(mask, axis=1, count=units).astype(np.bool_)
+            for mask, units in zip(packed, asked["units"], strict=True)
+        ]
+        return {}, [self._network.outputs(self._inputs, examples, lesions, masks)]
+
+
+def _runtime() -> str:
+    """The distribution that brought onnxruntime: one for CPUs alone, another for CUDA."""
+    [found] = {name for name in ("onnxruntime", "onnxruntime-gpu") if _installed(name)}
+    return found
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
