@@ -1,14 +1,17 @@
-"""Long simulation of the score's promises: `python -m benchmarks.coverage [RUNS]` prints bias, coverage and cost."""
+"""Long simulation of the score's promises: `python -m benchmarks.coverage [RUNS [SHAPE]]` prints bias, coverage, cost.
+
+SHAPE: part of a name; only the simulated networks whose name has it are run.
+"""
 
 import sys
 import time
 
 import numpy as np
 
-from tests.service.scoring import simulation
+from tests.service.scoring import simulation, valued
 
 HEAD = ("shape", "estimator", "+-", "runs", "coverage", "half-life", "score", "bias", "+- se", "half width", "trials")
-FORM = "{:26} {:9} {:>5} {:>6} {:>9} {:>13} {:>6} {:>8} {:>7} {:>10} {:>8}"
+FORM = "{:33} {:9} {:>5} {:>6} {:>9} {:>13} {:>6} {:>8} {:>7} {:>10} {:>8}"
 
 
 def row(network: simulation.Network, estimator: str, precision: float, seeds: range) -> str:
@@ -41,11 +44,12 @@ def row(network: simulation.Network, estimator: str, precision: float, seeds: ra
     return FORM.format(*cells, half, *numbers)
 
 
-def main(runs: int) -> None:
+def main(runs: int, part: str = "") -> None:
     print(FORM.format(*HEAD))
     begun = time.perf_counter()
     first = 1_000_000  # seeds that no test uses, and none twice: rows with the same seeds would share their luck
-    for network in simulation.shapes().values():
+    networks: list[simulation.Network] = [*simulation.shapes().values(), *valued.shapes().values()]
+    for network in (each for each in networks if part in each.name):
         for estimator, precision, times in (
             ("adaptive", 0.01, runs),
             ("adaptive", 0.05, runs),
@@ -58,4 +62,4 @@ def main(runs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000, *sys.argv[2:3])

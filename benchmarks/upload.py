@@ -1,7 +1,7 @@
 """How much memory does a large upload cost the API? `python -m benchmarks.upload --mib 1024`
 
-Starts the API as a process of its own, uploads so many MiB as a raw body and again as a form, and compares the
-process's peak memory (VmHWM) before and after.
+Starts the API as a process of its own, uploads so many MiB as a raw body, as a form and as several files, and compares
+the process's peak memory (VmHWM) before and after.
 """
 
 import argparse
@@ -35,8 +35,8 @@ class Measured:
 
 
 def measure(mib: int) -> list[Measured]:
-    """Upload `mib` MiB in both ways, each to a fresh API process."""
-    return [_measure(way, mib) for way in ("raw", "form")]
+    """Upload `mib` MiB in each way, each to a fresh API process."""
+    return [_measure(way, mib) for way in ("raw", "form", "several")]
 
 
 def _measure(way: str, mib: int) -> Measured:
@@ -82,9 +82,9 @@ def _alive(base_url: str) -> bool:
 
 def _upload(base_url: str, way: str, mib: int) -> None:
     headers = {
-        "Content-Type": f"multipart/form-data; boundary={BOUNDARY}" if way == "form" else "application/octet-stream"
+        "Content-Type": "application/octet-stream" if way == "raw" else f"multipart/form-data; boundary={BOUNDARY}"
     }
-    body = _form(mib) if way == "form" else _bytes(mib)
+    body = _bytes(mib) if way == "raw" else _form(mib, files=2 if way == "several" else 1)
     answer = httpx2.post(f"{base_url}/v1/models", content=body, headers=headers, timeout=600)
     assert answer.status_code == 202, answer.text
 
@@ -95,10 +95,13 @@ def _bytes(mib: int) -> Iterator[bytes]:
         yield piece
 
 
-def _form(mib: int) -> Iterator[bytes]:
-    yield f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="m"\r\n\r\n'.encode()
-    yield from _bytes(mib)
-    yield f"\r\n--{BOUNDARY}--\r\n".encode()
+def _form(mib: int, files: int) -> Iterator[bytes]:
+    for number in range(files):
+        name = f'form-data; name="file"; filename="{number}"'
+        yield f"--{BOUNDARY}\r\nContent-Disposition: {name}\r\n\r\n".encode()
+        yield from _bytes(mib // files or 1)
+        yield b"\r\n"
+    yield f"--{BOUNDARY}--\r\n".encode()
 
 
 def _peak(pid: int) -> float:
@@ -111,10 +114,10 @@ def main() -> None:
     """Print a line for each way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mib", type=int, default=1024)
-    print(f"{'way':<6}{'MiB':>6}{'before':>10}{'after':>10}{'rise':>8}{'MB/s':>8}")
+    print(f"{'way':<8}{'MiB':>6}{'before':>10}{'after':>10}{'rise':>8}{'MB/s':>8}")
     for m in measure(parser.parse_args().mib):
         rate = m.mib * MIB / 1e6 / m.seconds
-        print(f"{m.way:<6}{m.mib:>6}{m.before:>10.1f}{m.after:>10.1f}{m.after - m.before:>8.1f}{rate:>8.0f}")
+        print(f"{m.way:<8}{m.mib:>6}{m.before:>10.1f}{m.after:>10.1f}{m.after - m.before:>8.1f}{rate:>8.0f}")
 
 
 if __name__ == "__main__":
