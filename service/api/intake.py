@@ -28,10 +28,10 @@ class Received:
 
 
 def keep(backends: Backends, kind: Kind, staged: Staged) -> Received:
-    """Store a staged file as an artifact, unless its bytes are known already."""
+    """Store a staged file as an artifact, unless its bytes are there already; one whose bytes were lost gets them back."""
     with transaction(backends.engine) as db:
         new = artifacts.receive(db, kind, staged.digest, staged.size)
-        if new:
+        if new or not backends.blobs.holds(kind, staged.digest):
             backends.blobs.put(kind, staged.digest, staged.file)
     return Received(kind, staged.digest, new)
 

@@ -50,6 +50,17 @@ class Blobs:
                 file.write(part)
         return path
 
+    def holds(self, kind: str, digest: str) -> bool:
+        """Is there such a blob?"""
+        folder = self._folder()
+        if folder is not None:
+            return (folder / _key(kind, digest)).is_file()
+        try:
+            obstore.head(self.store, _key(kind, digest))
+        except FileNotFoundError:
+            return False
+        return True
+
     def delete(self, kind: str, digest: str) -> None:
         """Remove a blob; it need not exist."""
         folder = self._folder()

@@ -32,6 +32,16 @@ def test_raw_upload_is_named_by_its_digest(api: Api, method: str) -> None:
     assert len(blobs_left(api)) == 1
 
 
+def test_an_upload_brings_back_bytes_that_were_lost(api: Api) -> None:
+    """A store restored from an older backup, say: the row knows them, and the next upload fills the gap."""
+    digest = api.client.post("/v1/models", content=b"bytes").json()["id"]
+    api.inspect()
+    open_blobs(api.settings.blobs).delete("model", digest)
+    assert blobs_left(api) == []
+    assert api.client.post("/v1/models", content=b"bytes").status_code == 200
+    assert len(blobs_left(api)) == 1
+
+
 def test_form_upload_is_the_same_artifact(api: Api) -> None:
     """A form with the field `file` gives the same id as the raw bytes; another field is refused."""
     raw = api.client.post("/v1/datasets", content=b"bytes").json()["id"]
