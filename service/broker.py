@@ -1,5 +1,6 @@
 """The way to the workers: the Celery app, the tasks' names, and hints. A hint may be lost: the row is the truth."""
 
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ INSPECT = "lesion.inspect"
 # Queues. Inspections have their own, so that hours-long evaluations hold up no upload's answer.
 EVALUATIONS = "lesion.evaluate"
 INSPECTIONS = "lesion.inspect"
+REFUSING = "lesion.refusing."  # begins the keys under which workers say why they refuse work
 CONNECT_SECONDS = 2  # a broker that is down must not hold up a caller
 
 log = structlog.get_logger()
@@ -73,6 +75,27 @@ def waiting(queue: str) -> int:
     with celery.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=CONNECT_SECONDS)
         return int(connection.default_channel.client.llen(queue))
+
+
+def refuse(worker: str, why: str | None) -> None:
+    """Note why the workers of this machine refuse all work, for an hour; None: they do not. Best effort."""
+    with suppress(OperationalError, OSError), celery.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, timeout=CONNECT_SECONDS)
+        client = connection.default_channel.client
+        if why is None:
+            client.delete(f"{REFUSING}{worker}")
+        else:
+            client.set(f"{REFUSING}{worker}", why, ex=3600)
+
+
+def refusals() -> dict[str, str]:
+    """Why workers refuse work, by machine. Raises `OperationalError` if the broker does not answer."""
+    with celery.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, timeout=CONNECT_SECONDS)
+        client = connection.default_channel.client
+        keys = [key.decode() for key in client.scan_iter(f"{REFUSING}*", count=1000)]
+        notes = ((key.removeprefix(REFUSING), client.get(key)) for key in keys)
+        return {worker: note.decode() for worker, note in notes if note is not None}
 
 
 def _send(task: str, arguments: list[str]) -> bool:

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(5, gt=0, description="How often forgotten work is hinted at again.")
     device: Literal["cpu", "cuda"] = Field("cpu", description="What a worker computes on.")
     threads: int = Field(0, ge=0, description="Threads of one compute process; 0: one for each core.")
+    walls: Literal["required", "offered"] = Field(
+        "required", description="`offered`: a worker goes on, with a warning, where the kernel cannot wall in a child."
+    )
     child_memory_bytes: int = Field(8 * GIB, gt=0, description="Memory one compute process may use.")
     child_seconds: float = Field(600, gt=0, description="Seconds one request to a compute process may take.")
 

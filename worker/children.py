@@ -1,5 +1,6 @@
 """The child processes of one claim: started, ended, and killed from another thread, for good."""
 
+from pathlib import Path
 from typing import TypeVar
 
 from service.settings import Settings
@@ -32,11 +33,11 @@ class Children:
         )
         return self._keep(child)
 
-    def converter(self) -> Converter:
-        """A child that makes ONNX of a program."""
+    def converter(self, scratch: Path) -> Converter:
+        """A child that makes ONNX of a program, and may write into a folder of its own below `scratch`."""
         self._may_start()
-        settings = self._settings
-        return self._keep(Converter(memory_bytes=settings.child_memory_bytes, seconds=settings.child_seconds))
+        memory, seconds = self._settings.child_memory_bytes, self._settings.child_seconds
+        return self._keep(Converter(memory_bytes=memory, seconds=seconds, scratch=scratch))
 
     def end(self, child: Process) -> None:
         """End one of them."""

@@ -27,7 +27,7 @@ class Program:
         if kind is None:
             return file
         if self._digest is None:
-            self._converter = self._children.converter()
+            self._converter = self._children.converter(self._onnx.parent)
             hint = shapes() if kind == "torchscript" else None
             report = self._converter.convert(file, kind, self._onnx, hint)
             with self._onnx.open("rb") as made:

@@ -3,6 +3,7 @@
 import mmap
 import os
 import socket
+import sys
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,7 +20,7 @@ from service.store.artifacts import Kind
 from service.store.blobs import Blobs, open_blobs
 from service.store.session import connect, transaction
 from worker import inspector, runner, scratch
-from worker.sandbox import walls
+from worker.sandbox import selftest, walls
 
 app = broker.celery  # where `celery -A worker.tasks` looks for it
 log = structlog.get_logger()
@@ -67,8 +68,25 @@ def stopping() -> Stopping:
 def _prepare(**_: Any) -> None:
     logs.configure()
     stopping()
-    swept = scratch.sweep(Settings().scratch)
+    settings = Settings()
+    swept = scratch.sweep(settings.scratch)
+    _check_walls(settings)
     log.info("worker.ready", swept=swept)
+
+
+def _check_walls(settings: Settings) -> None:
+    """Refuse all work, and end, where a hostile model could get out. Other systems than Linux have no walls to ask."""
+    leaks = selftest.leaks(settings.device) if sys.platform == "linux" else ["has no walls but its limits"]
+    if not leaks:
+        broker.refuse(socket.gethostname(), None)
+        return
+    why = f"A hostile model here {', '.join(leaks)}. {selftest.HOW}"
+    if settings.walls == "offered" or sys.platform != "linux":
+        log.warning("worker.weak_walls", leaks=leaks)
+        return
+    broker.refuse(socket.gethostname(), why)
+    log.error("worker.refuses", why=why)
+    raise SystemExit(why)
 
 
 @signals.worker_process_init.connect

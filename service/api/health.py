@@ -1,5 +1,6 @@
 """Is the service alive, is it ready, and what does a problem type mean."""
 
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
@@ -22,13 +23,25 @@ def alive() -> dict[str, str]:
 
 @router.get("/readyz", responses=documented(problems.Unavailable))
 def ready(backends: Used) -> JSONResponse:
-    """Ask what the service needs: 503 without database or blobs. Without broker, uploads are kept and work waits."""
+    """Ask what the service needs: 503 without database or blobs. Without broker, uploads are kept and work waits.
+
+    `workers_refusing` says, by machine, why workers there take no work.
+    """
     states = {"database": _ask(_database, backends), "blobs": _ask(_blobs, backends), "broker": _ask(_broker, backends)}
     down = [name for name in ("database", "blobs") if states[name] != "ok"]
     if down:
         problem = problems.Unavailable(f"No answer from: {', '.join(down)}. See the service's log.", **states)
         return JSONResponse(problem.body(), problem.status, media_type="application/problem+json")
-    return JSONResponse({"status": "ok", **states})
+    return JSONResponse({"status": "ok", **states, **_refusing(states["broker"])})
+
+
+def _refusing(broker_state: str) -> dict[str, Any]:
+    """Why workers refuse work, if any do."""
+    if broker_state == "ok":
+        with suppress(OperationalError, OSError):
+            if notes := broker.refusals():
+                return {"workers_refusing": notes}
+    return {}
 
 
 def _ask(question: Any, backends: Used) -> str:

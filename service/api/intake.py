@@ -28,7 +28,7 @@ class Received:
 
 
 def keep(backends: Backends, kind: Kind, staged: Staged) -> Received:
-    """Store a staged file as an artifact, unless its bytes are there already; one whose bytes were lost gets them back."""
+    """Store a staged file as an artifact, unless its bytes are there already: known, and not lost since."""
     with transaction(backends.engine) as db:
         new = artifacts.receive(db, kind, staged.digest, staged.size)
         if new or not backends.blobs.holds(kind, staged.digest):

@@ -65,13 +65,14 @@ class _Report(BaseModel):
 class Converter(Process):
     """A fresh interpreter for one program. Every method raises `Refused`, `Crashed` or `TimedOut`.
 
-    memory_bytes: heap and anonymous maps it may have. seconds: wall clock of one question and its answer.
+    memory_bytes: heap and anonymous maps it may have. seconds: wall clock of one question and its answer. scratch:
+    where to make the folder that torch wants for files of its own.
     """
 
     MODULE = "worker.sandbox.converter"
 
-    def __init__(self, *, memory_bytes: int, seconds: float) -> None:
-        super().__init__(memory_bytes=memory_bytes, seconds=seconds, file_bytes=MODEL_LIMIT)
+    def __init__(self, *, memory_bytes: int, seconds: float, scratch: Path) -> None:
+        super().__init__(memory_bytes=memory_bytes, seconds=seconds, file_bytes=MODEL_LIMIT, scratch=scratch)
 
     def convert(self, path: Path, kind: Kind, out: Path, inputs: Sequence[Description] | None = None) -> dict[str, Any]:
         """Make ONNX of a program, written to `out`, which answers as the program does on random inputs. The report:
@@ -115,5 +116,5 @@ def converted(
     seconds: float,
 ) -> dict[str, Any]:
     """Make ONNX of a program in a child of its own, and end that. As `Converter.convert`."""
-    with Converter(memory_bytes=memory_bytes, seconds=seconds) as converter:
+    with Converter(memory_bytes=memory_bytes, seconds=seconds, scratch=out.parent) as converter:
         return converter.convert(path, kind, out, inputs)

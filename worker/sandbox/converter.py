@@ -1,6 +1,6 @@
 """The converting child: one program, one socket, no secret; it converts, and compares what came out.
 
-`python -P -m worker.sandbox.converter FD PARENT MEMORY_BYTES FILE_BYTES [DEVICE]`
+`python -P -m worker.sandbox.converter FD PARENT MEMORY_BYTES FILE_BYTES DEVICE FOLDER`
 
 As worker.sandbox.child, but with torch, and apart from it: what a program did to this process stays here.
 """
@@ -70,9 +70,9 @@ def _answer(conversion: Conversion, asked: dict[str, Any], files: list[int]) -> 
 
 def main() -> None:
     """Answer until the parent hangs up."""
-    socket_number, parent, memory_bytes, file_bytes, *_ = sys.argv[1:]
+    socket_number, parent, memory_bytes, file_bytes, device, folder = sys.argv[1:]
     walls.die_with_parent(int(parent))
-    walls.raise_walls(int(memory_bytes), int(file_bytes), "cpu")
+    walls.raise_walls(int(memory_bytes), int(file_bytes), device, folder)
     conversion = Conversion()
     with socket.socket(fileno=int(socket_number)) as to_parent:
         while True:

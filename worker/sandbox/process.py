@@ -55,10 +55,11 @@ class Process:
     kernel kills the child when the *thread* that made this object ends (PR_SET_PDEATHSIG): make it in one that lasts.
 
     memory_bytes: heap and anonymous maps it may have. seconds: wall clock of one question and its answer.
-    file_bytes: size of a file it may write, its own stderr among them.
+    file_bytes: size of a file it may write, its own stderr among them. scratch: where to make the one folder in which
+    it may write files; None: it may not.
     """
 
-    MODULE: ClassVar[str]  # takes FD PARENT MEMORY_BYTES FILE_BYTES DEVICE
+    MODULE: ClassVar[str]  # takes FD PARENT MEMORY_BYTES FILE_BYTES DEVICE, and a folder if it may write
 
     def __init__(
         self,
@@ -67,17 +68,25 @@ class Process:
         seconds: float,
         device: Literal["cpu", "cuda"] = "cpu",
         file_bytes: int = MIB,
+        scratch: Path | None = None,
     ) -> None:
         self._seconds = seconds
         self._said = tempfile.TemporaryFile("w+b")  # noqa: SIM115 - closed in close()
+        self._scratch = (
+            None if scratch is None else tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True)
+        )
         self._ending = threading.Lock()
         self._reaped = False
         self._socket, theirs = socket.socketpair()
         with theirs:
             walls = [str(os.getpid()), str(memory_bytes), str(file_bytes), device]
+            own = {}
+            if self._scratch is not None:
+                walls.append(self._scratch.name)
+                own = {"TMPDIR": self._scratch.name, "HOME": self._scratch.name}
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", self.MODULE, str(theirs.fileno()), *walls],
-                env=ENVIRONMENT | _libraries(),
+                env=ENVIRONMENT | _libraries() | own,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=self._said,
@@ -114,6 +123,8 @@ class Process:
         self._end()
         self._socket.close()
         self._said.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
 
     def _end(self) -> int:
         with self._ending:

@@ -1,13 +1,12 @@
-"""What a child may use, set by the child itself before it reads a byte: memory, files, and no life after its parent.
-
-Landlock and seccomp belong here too, as soon as they are written; until then the walls are these.
-"""
+"""What a child may use and do, set by the child itself before it reads a byte, and never to be undone."""
 
 import ctypes
 import os
 import resource
 import signal
 import sys
+
+from worker.sandbox import landlock, seccomp
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
@@ -24,11 +23,13 @@ def die_with_parent(parent: int | None = None) -> None:
         os._exit(1)
 
 
-def raise_walls(memory_bytes: int, file_bytes: int, device: str) -> None:
+def raise_walls(memory_bytes: int, file_bytes: int, device: str, folder: str | None = None) -> None:
     """Bound this process for good: memory, size of files written, open files, no core dump, no new privileges.
 
-    Memory is counted as data (heap and anonymous maps), so that a dataset mapped from disk is free. CUDA maps far more
-    than it uses, so there the limit is the device's business.
+    And where the kernel can: no file but the interpreter's, no socket, no program, no other process. Where it cannot,
+    `worker.sandbox.selftest` tells. Memory is counted as data (heap and anonymous maps), so that a dataset mapped from
+    disk is free. CUDA maps far more than it uses, so there the limit is the device's business. folder: the one in which
+    files may be written.
     """
     if device == "cpu":
         _limit(resource.RLIMIT_DATA, memory_bytes)
@@ -36,6 +37,10 @@ def raise_walls(memory_bytes: int, file_bytes: int, device: str) -> None:
     _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     _limit(resource.RLIMIT_CORE, 0)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if landlock.abi():
+        landlock.restrict(device, folder)
+    if seccomp.available():
+        seccomp.restrict()
 
 
 def _limit(kind: int, value: int) -> None:

@@ -20,9 +20,9 @@ GIB = 1024**3
 
 
 @pytest.fixture
-def converter() -> Iterator[Converter]:
+def converter(tmp_path: Path) -> Iterator[Converter]:
     """A child with a few gigabytes and two minutes a question."""
-    with Converter(memory_bytes=4 * GIB, seconds=120) as child:
+    with Converter(memory_bytes=4 * GIB, seconds=120, scratch=tmp_path) as child:
         yield child
 
 
@@ -92,7 +92,7 @@ def test_a_program_that_does_not_end_is_ended(tmp_path: Path) -> None:
     """The wall clock runs for the conversion as a whole."""
     path = save(Endless(), "scripted", tmp_path / "net.pt", ())
     hints = [{"name": "values", "dtype": "float32", "shape": [10, 4]}]
-    with pytest.raises(TimedOut), Converter(memory_bytes=4 * GIB, seconds=10) as child:
+    with pytest.raises(TimedOut), Converter(memory_bytes=4 * GIB, seconds=10, scratch=tmp_path) as child:
         child.convert(path, "torchscript", tmp_path / "net.onnx", hints)
     assert (tmp_path / "net.onnx").read_bytes() == b""
 
