@@ -13,8 +13,8 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from service import __version__, problems, sweeper
-from service.api import artifacts, document, evaluations, health
+from service import __version__, problems, signing, sweeper
+from service.api import artifacts, document, evaluations, health, signing_keys
 from service.api.deps import Backends
 from service.settings import Settings
 from service.store.blobs import open_blobs
@@ -35,6 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
     for noun in artifacts.NOUNS:
         app.include_router(artifacts.routes(noun))
     app.include_router(evaluations.router)
+    app.include_router(signing_keys.router)
     app.include_router(health.router)
     app.add_exception_handler(problems.Problem, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
@@ -51,7 +52,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings.scratch.mkdir(parents=True, exist_ok=True)
     engine = connect(settings.database)
     migrate(engine)
-    app.state.backends = Backends(settings, engine, open_blobs(settings.blobs))
+    app.state.backends = Backends(settings, engine, open_blobs(settings.blobs), signing.signer(settings))
     stop = threading.Event()
     sweeping = threading.Thread(target=sweeper.run, args=(engine, settings, stop), name="sweeper", daemon=True)
     sweeping.start()

@@ -1,4 +1,4 @@
-"""The command line: `lesion serve`, `score`, `inspect`, `demo`, and the parts one by one for containers.
+"""The command line: `lesion serve`, `score`, `inspect`, `verify`, `demo`, and the parts one by one for containers.
 
 Exit codes: 0 done, 1 cannot start, 2 wrong usage, 3 no score or refused (not judged), 4 timed out, 130 interrupted.
 Each command imports what it runs: all together take two seconds, which `lesion --help` and each process of the stack
@@ -165,6 +165,23 @@ def inspect(
 
     _check_place(server, data)
     raise typer.Exit(inspect_command.run(inspect_command.Order(tuple(files), server, data, as_json)))
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="RESULT.json", exists=True, dir_okay=False)],
+    key: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="Public key in PEM, or what GET /v1/signing-keys answered."),
+    ],
+) -> None:
+    """Check offline that a saved evaluation is what the service signed, for this model, dataset and config.
+
+    Exits with 0 if it is, with 1 if it is not, with 2 if that cannot be told.
+    """
+    from service import verify_command
+
+    raise typer.Exit(verify_command.run(file, key))
 
 
 @app.command()

@@ -27,6 +27,10 @@ class Settings(BaseSettings):
     blobs_url: str | None = Field(
         None, description="Where uploads live: file:///… or s3://bucket/prefix; under `data` if unset."
     )
+    signing_key: Path | None = Field(
+        None,
+        description="Private Ed25519 key in PEM that signs results; one is made under `data` if unset.",
+    )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
     allow_open: bool = Field(

@@ -6,14 +6,21 @@ import json
 from datetime import UTC, datetime
 
 from service import problems, schemas
+from service.signing import Signer
 from service.store import artifacts
 from service.store.tables import ArtifactRow, EvaluationRow
 
 CURVES = ("json", "csv", "svg", "png")
 
 
-def evaluation(row: EvaluationRow) -> schemas.Evaluation:
-    """An evaluation as callers see it."""
+def evaluation(row: EvaluationRow, signer: Signer) -> schemas.Evaluation:
+    """An evaluation as callers see it, signed once it has a result."""
+    shown = _unsigned(row)
+    shown.signature = signer.signed(shown)
+    return shown
+
+
+def _unsigned(row: EvaluationRow) -> schemas.Evaluation:
     here = f"/v1/evaluations/{row.id}"
     return schemas.Evaluation(
         id=row.id,

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from service.problems import Problem
 from service.settings import Settings
+from service.signing import Signer
 from service.store.blobs import Blobs
 from service.store.session import reading, transaction
 
@@ -21,6 +22,7 @@ class Backends:
     settings: Settings
     engine: Engine
     blobs: Blobs
+    signer: Signer
 
 
 def _backends(request: Request) -> Backends:

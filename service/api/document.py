@@ -125,6 +125,11 @@ EVALUATION: dict[str, Any] = {
         },
     },
     "result_digest": "sha256:" + "3c" * 32,
+    "signature": {
+        "payload": "eyJfdHlwZSI6Imh0dHBzOi8vaW4tdG90by5pby9TdGF0ZW1lbnQvdjEiLCJzdWJqZWN0IjpbXX0=",
+        "payloadType": "application/vnd.in-toto+json",
+        "signatures": [{"keyid": "sha256:" + "5e" * 32, "sig": "MEUCIQ=="}],
+    },
     "problem": None,
     "links": {
         "self": _HERE,

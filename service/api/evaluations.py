@@ -86,7 +86,7 @@ async def create(
         await to_thread.run_sync(_hint, row)
     if seconds:
         row = await waiting.ended(backends.engine, row.id, seconds)
-    return _shown(row, request)
+    return _shown(row, request, backends)
 
 
 def _hint(row: EvaluationRow) -> None:
@@ -175,20 +175,21 @@ def _parse(adapter: TypeAdapter[T], text: bytes, place: str = "") -> T:
         raise problems.invalid(error.errors(include_url=False, include_context=False), place) from error
 
 
-def _shown(row: EvaluationRow, request: Request) -> JSONResponse:
+def _shown(row: EvaluationRow, request: Request, backends: Backends) -> JSONResponse:
     over = row.state in schemas.ENDED
     headers = {"Location": f"/v1/evaluations/{row.id}", "Vary": "Prefer"}
     if not over:
         headers["Retry-After"] = RETRY_AFTER
     if "wait" in request.headers.get("prefer", ""):
         headers["Preference-Applied"] = "wait"
-    body = json.loads(answers.evaluation(row).model_dump_json())
+    body = json.loads(answers.evaluation(row, backends.signer).model_dump_json())
     return JSONResponse(body, status_code=200 if over else 202, headers=headers)
 
 
 @router.get("", responses=documented(problems.Invalid))
 def list_(
     db: ReadDb,
+    backends: Used,
     limit: Annotated[int, Query(ge=1, le=100, description="Most evaluations of one page.")] = 20,
     cursor: Cursor = None,
     state: Annotated[schemas.State | None, Query(description="Only those in this state.")] = None,
@@ -197,14 +198,16 @@ def list_(
     before = None if cursor is None else str(answers.read_cursor(cursor, 1)[0])
     rows = evaluations.page(db, limit + 1, before, state)
     more = answers.write_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    return schemas.Evaluations(data=[answers.evaluation(row) for row in rows[:limit]], next_cursor=more)
+    return schemas.Evaluations(
+        data=[answers.evaluation(row, backends.signer) for row in rows[:limit]], next_cursor=more
+    )
 
 
 @router.get("/{id}", response_model=schemas.Evaluation, responses=SHOWN | documented(problems.NotFound))
 async def show(request: Request, backends: Used, id: str, wait: Wait = None, prefer: Prefer = None) -> JSONResponse:
     """Show one evaluation: 200 once it has ended, 202 before. `?wait=` or `Prefer: wait=` wait for the end."""
     seconds = waiting.asked(request, wait, backends.settings.max_wait)
-    return _shown(await waiting.ended(backends.engine, id, seconds), request)
+    return _shown(await waiting.ended(backends.engine, id, seconds), request, backends)
 
 
 async def _known(backends: Used, id: str) -> str:
@@ -216,7 +219,7 @@ async def _known(backends: Used, id: str) -> str:
 @router.get("/{id}/events", response_class=EventSourceResponse, responses=documented(problems.NotFound))
 async def events(backends: Used, id: Annotated[str, Depends(_known)]) -> AsyncIterator[ServerSentEvent]:
     """Follow one evaluation: `progress` whenever something changed, `ended` once; data is the evaluation."""
-    async for event in waiting.events(backends.engine, id):
+    async for event in waiting.events(backends.engine, id, backends.signer):
         yield event
 
 
@@ -254,6 +257,6 @@ def curve(db: ReadDb, id: str, kind: Literal["json", "csv", "svg", "png"]) -> Re
 
 
 @router.delete("/{id}", responses=documented(problems.NotFound, problems.Conflict))
-def cancel(db: Db, id: str) -> schemas.Evaluation:
+def cancel(db: Db, backends: Used, id: str) -> schemas.Evaluation:
     """Cancel an evaluation; its worker stops within seconds."""
-    return answers.evaluation(evaluations.cancel(db, id))
+    return answers.evaluation(evaluations.cancel(db, id), backends.signer)

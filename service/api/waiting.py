@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from service import problems
 from service.api import answers
 from service.schemas import ENDED
+from service.signing import Signer
 from service.store import evaluations
 from service.store.session import reading
 from service.store.tables import EvaluationRow
@@ -51,12 +52,12 @@ async def ended(engine: Engine, evaluation: str, seconds: float) -> EvaluationRo
     return row
 
 
-async def events(engine: Engine, evaluation: str) -> AsyncIterator[ServerSentEvent]:
+async def events(engine: Engine, evaluation: str, signer: Signer) -> AsyncIterator[ServerSentEvent]:
     """`progress` whenever the row changed, `ended` once. Each event tells all, so a reader may come and go."""
     shown = ""
     while True:
         row = await to_thread.run_sync(look, engine, evaluation)
-        body = answers.evaluation(row).model_dump_json()
+        body = answers.evaluation(row, signer).model_dump_json()
         if row.state in ENDED:
             yield ServerSentEvent(event="ended", raw_data=body)
             return

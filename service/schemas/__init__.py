@@ -2,7 +2,16 @@
 
 from service.schemas.artifacts import Artifact, Dataset, Datasets, Model, Models
 from service.schemas.config import Config, Limits, Metric, NewEvaluation
-from service.schemas.evaluation import Evaluation, Evaluations, Links, ProblemBody
+from service.schemas.evaluation import (
+    Envelope,
+    Evaluation,
+    Evaluations,
+    Links,
+    ProblemBody,
+    Signature,
+    SigningKey,
+    SigningKeys,
+)
 from service.schemas.found import Array, DatasetFound, ModelFound, Output
 from service.schemas.preprocessing import Preprocessing
 from service.schemas.result import Cost, CurvePoint, Layer, Measured, Progress, Provenance, Result, Site
@@ -19,6 +28,7 @@ __all__ = [
     "DatasetFound",
     "Datasets",
     "Digest",
+    "Envelope",
     "Estimate",
     "Evaluation",
     "Evaluations",
@@ -37,6 +47,9 @@ __all__ = [
     "Progress",
     "Provenance",
     "Result",
+    "Signature",
+    "SigningKey",
+    "SigningKeys",
     "Site",
     "State",
     "Strict",

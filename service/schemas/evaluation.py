@@ -25,6 +25,35 @@ class Links(BaseModel):
     curve: dict[str, str]
 
 
+class Signature(BaseModel):
+    """One signature of an envelope."""
+
+    keyid: str = Field(description="sha256 of the public key; GET /v1/signing-keys has it.")
+    sig: str = Field(description="Base64.")
+
+
+class Envelope(BaseModel):
+    """A DSSE envelope: an in-toto statement that names model, dataset, config and result by digest, signed."""
+
+    payload: str = Field(description="The statement: base64 of JSON.")
+    payloadType: str  # noqa: N815 - DSSE's own name
+    signatures: list[Signature]
+
+
+class SigningKey(BaseModel):
+    """The public half of a key that results are signed with."""
+
+    keyid: str
+    algorithm: str
+    public_key: str = Field(description="PEM.")
+
+
+class SigningKeys(BaseModel):
+    """All keys that this service signs with."""
+
+    data: list[SigningKey]
+
+
 class Evaluation(BaseModel):
     """One run: model x dataset x config -> result."""
 
@@ -39,6 +68,9 @@ class Evaluation(BaseModel):
     progress: Progress
     result: Result | None
     result_digest: str | None = Field(description="sha256 of the result as canonical JSON, without cost.seconds.")
+    signature: Envelope | None = Field(
+        None, description="Of a succeeded evaluation; `lesion verify` checks it offline, without trusting the way here."
+    )
     problem: ProblemBody | None = Field(description="Why the evaluation failed, if it did.")
     links: Links
 

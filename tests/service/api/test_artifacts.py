@@ -1,6 +1,7 @@
 """What callers see of uploads: raw or as a form, deduplicated, inspected, refused without a trace."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ def test_refused_upload_leaves_nothing(api: Api, monkeypatch: pytest.MonkeyPatch
     """A file that inspection refuses is answered with its problem; neither row nor bytes stay."""
     backends: Any = api.client.app.state.backends  # type: ignore[attr-defined]
     patient = backends.settings.model_copy(update={"inspect_wait": 20.0})
-    monkeypatch.setattr(api.client.app.state, "backends", type(backends)(patient, backends.engine, backends.blobs))  # type: ignore[attr-defined]
+    monkeypatch.setattr(api.client.app.state, "backends", replace(backends, settings=patient))  # type: ignore[attr-defined]
     seen: list[str] = []
     worker = threading.Thread(target=refuse_soon, args=(api.engine, "model", seen))
     worker.start()
