@@ -16,6 +16,7 @@ from starlette.routing import compile_path
 from service import __version__, problems, signing, sweeper
 from service.api import artifacts, document, evaluations, health, signing_keys
 from service.api.deps import Backends
+from service.api.headers import SecurityHeaders
 from service.settings import Settings
 from service.store.blobs import open_blobs
 from service.store.session import connect, migrate
@@ -37,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(evaluations.router)
     app.include_router(signing_keys.router)
     app.include_router(health.router)
+    app.add_middleware(SecurityHeaders)
     app.add_exception_handler(problems.Problem, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
     app.add_exception_handler(HTTPException, _problem)
@@ -67,6 +69,8 @@ def _problem(request: Request, error: Exception) -> JSONResponse:
     headers = {}
     if problem.status == 405:
         headers["Allow"] = ", ".join(sorted(_allowed(request)))
+    if problem.status == 408:
+        headers["Connection"] = "close"
     if problem.status == 503:
         headers["Retry-After"] = "5"
     return JSONResponse(problem.body(), problem.status, headers, media_type="application/problem+json")

@@ -202,7 +202,7 @@ def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] 
     logs.configure()
     settings = _settings()
     if listening is None:
-        _check_host(settings)
+        _check(settings)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings),
@@ -240,12 +240,12 @@ def migrate() -> None:
     typer.echo("The database is up to date.")
 
 
-def _check_host(settings: Settings) -> None:
+def _check(settings: Settings) -> None:
     from service import local
     from service.processes import CannotStartError
 
     try:
-        local.check_host(settings)
+        local.check(settings)
     except CannotStartError as error:
         _fail(str(error), CANNOT_START)
 

@@ -22,7 +22,7 @@ from typing import NoReturn
 import httpx2
 
 import service
-from service import valkey
+from service import signing, valkey
 from service.broker import EVALUATIONS, INSPECTIONS
 from service.processes import GRACE, CannotStartError, Program, Supervisor
 from service.settings import Settings
@@ -46,7 +46,7 @@ def embedded(settings: Settings, grace: float = GRACE) -> Iterator[str]:
     Only in the main thread, since signals are caught: SIGTERM and SIGHUP raise SystemExit inside the block. Whatever
     ends the block, nothing is left running after it; after kill -9 the kernel sees to that. Raises `CannotStartError`.
     """
-    check_host(settings)
+    check(settings)
     before = [(number, signal.signal(number, _leave)) for number in ENDING]
     with ExitStack() as stack:
         stack.callback(_restore, before)
@@ -62,8 +62,13 @@ def private(data: Path) -> Settings:
     return Settings(data=data, host="127.0.0.1", port=0, database_url=None, broker_url=None, blobs_url=None)
 
 
-def check_host(settings: Settings) -> None:
-    """Refuse to listen where others could call; raises `CannotStartError`."""
+def check(settings: Settings) -> None:
+    """Refuse to listen where others could call, or with a signing key that signs nothing; raises `CannotStartError`."""
+    if settings.signing_key is not None:
+        try:
+            signing.signer(settings)
+        except signing.UnusableKeyError as error:
+            raise CannotStartError(str(error)) from error
     if settings.allow_open or _loopback(settings.host):
         return
     raise CannotStartError(

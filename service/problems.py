@@ -1,7 +1,7 @@
 """Everything that can go wrong, each with its stable type, title and status (RFC 9457).
 
     Problem
-    ├── what a request got wrong      BadRequest NotFound MethodNotAllowed UnsupportedMediaType ContentTooLarge Invalid
+    ├── what a request got wrong      BadRequest NotFound MethodNotAllowed RequestTimeout UnsupportedMediaType …
     ├── what an upload got wrong      UnsupportedFormat Model… Operator… ExternalData… Dataset… DatasetMismatch
     ├── what clashes with the state   Conflict NotReady IdempotencyReused
     ├── what ended an evaluation      ModelCrashed DeadlineExceeded ResourceExhausted WorkerLost
@@ -53,6 +53,12 @@ class MethodNotAllowed(Problem):
     """The address exists, but does not take this method."""
 
     type, title, status = "method-not-allowed", "This address does not take that method", 405
+
+
+class RequestTimeout(Problem):
+    """The body came too slowly, or stopped coming. Send it again."""
+
+    type, title, status = "request-timeout", "The request came too slowly", 408
 
 
 class UnsupportedMediaType(Problem):

@@ -67,6 +67,7 @@ class Stack:
 @contextmanager
 def running(folder: Path, database: str, valkey: str, **changes: Any) -> Iterator[Stack]:
     """The service without workers on an empty folder, an empty database and a shared, emptied broker."""
+    changes.setdefault("inspect_wait", 60)  # on a busy machine an inspection takes long, and a 202 is no verdict
     redis.Redis(unix_socket_path=valkey.removeprefix("redis+socket://")).flushall()
     settings = Settings(
         data=folder,

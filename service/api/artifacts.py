@@ -17,6 +17,7 @@ from service.store.artifacts import Kind
 COMMON = (
     problems.BadRequest,
     problems.Invalid,
+    problems.RequestTimeout,
     problems.ContentTooLarge,
     problems.UnsupportedFormat,
     problems.ResourceExhausted,

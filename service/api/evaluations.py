@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import TypeAdapter, ValidationError
 
 from service import __version__, broker, pairing, plots, problems, schemas
-from service.api import answers, intake, staging, uploads, waiting
+from service.api import answers, body, intake, staging, uploads, waiting
 from service.api.artifacts import DATASET_REFUSALS, MODEL_REFUSALS
 from service.api.deps import Backends, Cursor, Db, ReadDb, Responses, Used, documented
 from service.api.document import CREATE_BODY
@@ -51,6 +51,7 @@ SHOWN: Responses = {
         problems.BadRequest,
         problems.NotFound,
         problems.NotReady,
+        problems.RequestTimeout,
         problems.ContentTooLarge,
         problems.UnsupportedMediaType,
         problems.UnsupportedFormat,
@@ -159,12 +160,12 @@ def _asked(model: str, dataset: str, config: schemas.Config) -> evaluations.Aske
 
 
 async def _small_body(request: Request) -> bytes:
-    body = bytearray()
-    async for data in request.stream():
-        body.extend(data)
-        if len(body) > uploads.FIELD:
+    whole = bytearray()
+    async for data in body.pieces(request):
+        whole.extend(data)
+        if len(whole) > uploads.FIELD:
             raise staging.too_large(uploads.FIELD)
-    return bytes(body)
+    return bytes(whole)
 
 
 def _parse(adapter: TypeAdapter[T], text: bytes, place: str = "") -> T:
@@ -182,8 +183,8 @@ def _shown(row: EvaluationRow, request: Request, backends: Backends) -> JSONResp
         headers["Retry-After"] = RETRY_AFTER
     if "wait" in request.headers.get("prefer", ""):
         headers["Preference-Applied"] = "wait"
-    body = json.loads(answers.evaluation(row, backends.signer).model_dump_json())
-    return JSONResponse(body, status_code=200 if over else 202, headers=headers)
+    shown = json.loads(answers.evaluation(row, backends.signer).model_dump_json())
+    return JSONResponse(shown, status_code=200 if over else 202, headers=headers)
 
 
 @router.get("", responses=documented(problems.Invalid))
@@ -246,14 +247,14 @@ def curve(db: ReadDb, id: str, kind: Literal["json", "csv", "svg", "png"]) -> Re
     match kind:
         case "json":
             points = [point.model_dump() for point in result.curve]
-            body: Any = json.dumps({"curve": points, "chance": result.chance}).encode()
+            drawn: Any = json.dumps({"curve": points, "chance": result.chance}).encode()
         case "csv":
-            body = plots.csv(result)
+            drawn = plots.csv(result)
         case "svg":
-            body = plots.svg(result, title)
+            drawn = plots.svg(result, title)
         case "png":
-            body = plots.png(result, title)
-    return Response(body, media_type=MEDIA[kind])
+            drawn = plots.png(result, title)
+    return Response(drawn, media_type=MEDIA[kind])
 
 
 @router.delete("/{id}", responses=documented(problems.NotFound, problems.Conflict))

@@ -13,6 +13,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from service import packing, problems
+from service.api import body
 from service.api.staging import Allowance, Staged, StagingFile, too_large
 
 PIECE = 1024**2  # bytes gathered before they are hashed and written, in a thread
@@ -80,7 +81,7 @@ async def _pump(request: Request, write: Callable[[bytes], Any]) -> None:
     """Hand the body on in pieces of about a MiB, so that threads are entered rarely and the loop is never held up."""
     pieces: list[bytes] = []
     gathered = 0
-    async for data in request.stream():
+    async for data in body.pieces(request):
         pieces.append(data)
         gathered += len(data)
         if gathered >= PIECE:

@@ -22,7 +22,7 @@ from tests.conftest import alive, wait_until, words
 from tests.service import answers
 from tests.service.conftest import LESION, lesion_apart
 
-COMMANDS = ("serve", "score", "inspect", "demo", "api", "worker", "migrate")
+COMMANDS = ("serve", "score", "inspect", "verify", "demo", "api", "worker", "migrate")
 
 
 def lesion(*arguments: str | Path) -> Result:
@@ -155,6 +155,16 @@ def test_api_refuses_to_listen_to_everyone(monkeypatch):
     result = lesion("api")
     assert result.exit_code == 1
     assert "LESION_ALLOW_OPEN" in result.output
+
+
+def test_a_signing_key_that_signs_nothing_is_said_before_anything_starts(monkeypatch, tmp_path):
+    """One line on how to make one, not a traceback from a child."""
+    (tmp_path / "key.pem").write_text("no key")
+    monkeypatch.setenv("LESION_SIGNING_KEY", str(tmp_path / "key.pem"))
+    result = lesion("api")
+    assert result.exit_code == 1
+    assert "openssl" in result.output
+    assert "Traceback" not in result.output
 
 
 def test_score_prints_what_was_found(server, files, worker):

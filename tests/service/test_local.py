@@ -184,17 +184,17 @@ def test_only_loopback_is_listened_on(host, tmp_path):
     """Callers need no key yet, so others must not reach us, unless the operator says so."""
     settings = Settings(host=host, data=tmp_path / "data")
     with pytest.raises(CannotStartError, match="LESION_ALLOW_OPEN"):
-        local.check_host(settings)
+        local.check(settings)
     with pytest.raises(CannotStartError), local.embedded(settings):
         pass
     assert not (tmp_path / "data").exists()
-    local.check_host(Settings(host=host, allow_open=True))
+    local.check(Settings(host=host, allow_open=True))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_is_listened_on(host):
     """Every way to write this machine is fine."""
-    local.check_host(Settings(host=host))
+    local.check(Settings(host=host))
 
 
 def test_children_read_the_same_settings(monkeypatch, tmp_path):
