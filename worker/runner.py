@@ -179,7 +179,7 @@ class Run:
     def _finish(self, course: Course) -> None:
         result = canonical(course.result().model_dump(mode="json"))
         with transaction(self.engine) as db:
-            evaluations.finish(db, self.claim, result)
+            evaluations.finish(db, self.claim, result, course.next)
         log.info("evaluation.succeeded", evaluation=self.claim.evaluation, chunks=course.next)
 
     def _release(self) -> None:

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import insert, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service import schemas
-from service.store.evaluations import Claim, ClaimLostError, live
+from service.store.evaluations import Claim, ClaimLostError, writing
 from service.store.session import clock
 from service.store.tables import ChunkRow, ClaimRow
 
@@ -31,8 +30,8 @@ def hold(db: Session, claim: Claim, first: int, end: int | None, workers: int) -
 
     None if every chunk within reach is in other hands: look again later. Raises `ClaimLostError`.
     """
-    if db.scalar(select(live(claim))) is not True:
-        raise ClaimLostError
+    writing(db, claim)
+    # Every holder of this evaluation's chunks waits at `writing`, so nobody takes one of these rows meanwhile.
     rows = {row.index: row for row in _from(db, claim, first)}
     epochs = select(ClaimRow.epoch).where(
         ClaimRow.evaluation == claim.evaluation, ClaimRow.lease_until > clock(), ClaimRow.epoch != claim.epoch
@@ -42,9 +41,8 @@ def hold(db: Session, claim: Claim, first: int, end: int | None, workers: int) -
     for index in range(first, reach if end is None else min(reach, end)):
         row = rows.get(index)
         if row is None:
-            if _insert(db, claim, index):
-                return Held(index, 0, 0)
-        elif row.payload is None and row.epoch not in others:
+            return _insert(db, claim, index)
+        if row.payload is None and row.epoch not in others:
             return _take_over(db, claim, row)
     return None
 
@@ -54,34 +52,25 @@ def _from(db: Session, claim: Claim, first: int) -> list[ChunkRow]:
     return list(db.scalars(rows.order_by(ChunkRow.index), execution_options={"populate_existing": True}))
 
 
-def _insert(db: Session, claim: Claim, index: int) -> bool:
-    """Enter a chunk as held; False if another worker was faster (PostgreSQL; SQLite has one writer)."""
+def _insert(db: Session, claim: Claim, index: int) -> Held:
     values = {"evaluation": claim.evaluation, "index": index, "epoch": claim.epoch, "crashes": 0, "losses": 0}
-    try:
-        with db.begin_nested():
-            db.execute(insert(ChunkRow).values(**values))
-    except IntegrityError:
-        return False
-    return True
+    db.execute(insert(ChunkRow).values(**values))
+    return Held(index, 0, 0)
 
 
-def _take_over(db: Session, claim: Claim, row: ChunkRow) -> Held | None:
+def _take_over(db: Session, claim: Claim, row: ChunkRow) -> Held:
     """Take a chunk whose holder is gone (or that this claim itself dropped when its child crashed)."""
     lost = 0 if row.epoch == claim.epoch else 1
-    taken = db.execute(
-        update(ChunkRow)
-        .where(_is(claim, row.index), ChunkRow.epoch == row.epoch, ChunkRow.payload.is_(None))
-        .values(epoch=claim.epoch, losses=ChunkRow.losses + lost)
-        .returning(ChunkRow.index, ChunkRow.crashes, ChunkRow.losses)
-    ).one_or_none()
-    return None if taken is None else Held(*taken)
+    taken = update(ChunkRow).where(_is(claim, row.index)).values(epoch=claim.epoch, losses=ChunkRow.losses + lost)
+    return Held(*db.execute(taken.returning(ChunkRow.index, ChunkRow.crashes, ChunkRow.losses)).one())
 
 
 def add_chunk(db: Session, claim: Claim, index: int, payload: dict[str, Any]) -> None:
     """Store what a chunk gave; raises `ClaimLostError` if the epoch is stale. A stored chunk never changes."""
+    writing(db, claim)
     stored = db.execute(
         update(ChunkRow)
-        .where(_is(claim, index), ChunkRow.epoch == claim.epoch, ChunkRow.payload.is_(None), live(claim))
+        .where(_is(claim, index), ChunkRow.epoch == claim.epoch, ChunkRow.payload.is_(None))
         .values(payload=schemas.canonical(payload))
         .returning(ChunkRow.index)
     )
@@ -91,9 +80,10 @@ def add_chunk(db: Session, claim: Claim, index: int, payload: dict[str, Any]) ->
 
 def crashed(db: Session, claim: Claim, index: int) -> int:
     """Count a crash of the child at a chunk; returns how many there were. Raises `ClaimLostError`."""
+    writing(db, claim)
     crashes = db.execute(
         update(ChunkRow)
-        .where(_is(claim, index), ChunkRow.epoch == claim.epoch, live(claim))
+        .where(_is(claim, index), ChunkRow.epoch == claim.epoch, ChunkRow.payload.is_(None))
         .values(crashes=ChunkRow.crashes + 1)
         .returning(ChunkRow.crashes)
     ).scalar()

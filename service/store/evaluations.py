@@ -12,7 +12,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import and_, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
@@ -30,6 +30,7 @@ class Claim:
 
     evaluation: str
     epoch: int
+    worker: str
     model: str
     dataset: str
     config: str
@@ -150,23 +151,37 @@ def claim(db: Session, evaluation: str, worker: str, lease: float) -> Claim | No
         .values(state="running", epoch=epoch, started_at=func.coalesce(EvaluationRow.started_at, clock()))
     )
     db.execute(insert(ClaimRow).values(evaluation=evaluation, epoch=epoch, worker=worker, lease_until=clock() + lease))
-    return Claim(evaluation, epoch, row.model, row.dataset, row.config, row.created_at)
+    return Claim(evaluation, epoch, worker, row.model, row.dataset, row.config, row.created_at)
 
 
-def live(claim: Claim) -> ColumnElement[bool]:
-    """The condition that a claim may still write: its lease lives and its evaluation runs."""
-    return exists().where(
-        ClaimRow.evaluation == claim.evaluation, ClaimRow.epoch == claim.epoch, ClaimRow.lease_until > clock()
-    ) & exists().where(EvaluationRow.id == claim.evaluation, EvaluationRow.state == "running")
+def _of(claim: Claim) -> ColumnElement[bool]:
+    """The claim's row. The worker counts: a database that was restored from a backup gives its epochs again."""
+    row = (ClaimRow.evaluation == claim.evaluation, ClaimRow.epoch == claim.epoch)
+    return and_(*row, ClaimRow.worker == claim.worker)
+
+
+def _live(claim: Claim) -> ColumnElement[bool]:
+    return and_(_of(claim), ClaimRow.lease_until > clock())
+
+
+def writing(db: Session, claim: Claim) -> None:
+    """Let this transaction write for a claim; raises `ClaimLostError` unless its lease lives and its evaluation runs.
+
+    The evaluation's row stays locked until the transaction ends, so that nobody ends it or takes it over in between.
+    Two statements, and no condition of the write itself: PostgreSQL would check that against what was committed
+    before it waited for the row, and let an evaluation end twice.
+    """
+    running = (EvaluationRow.id == claim.evaluation, EvaluationRow.state == "running")
+    if db.scalar(select(EvaluationRow.id).where(*running).with_for_update()) is None:
+        raise ClaimLostError
+    if db.scalar(select(exists().where(_live(claim)))) is not True:
+        raise ClaimLostError
 
 
 def beat(db: Session, claim: Claim, lease: float) -> None:
     """Renew a lease; raises `ClaimLostError` if it ran out or the evaluation was cancelled or ended."""
     renewed = db.execute(
-        update(ClaimRow)
-        .where(ClaimRow.evaluation == claim.evaluation, ClaimRow.epoch == claim.epoch, live(claim))
-        .values(lease_until=clock() + lease)
-        .returning(ClaimRow.epoch)
+        update(ClaimRow).where(_live(claim)).values(lease_until=clock() + lease).returning(ClaimRow.epoch)
     )
     if renewed.scalar() is None:
         raise ClaimLostError
@@ -174,7 +189,7 @@ def beat(db: Session, claim: Claim, lease: float) -> None:
 
 def release(db: Session, claim: Claim) -> None:
     """Give a claim back, so that another worker need not wait for its lease to run out."""
-    db.execute(delete(ClaimRow).where(ClaimRow.evaluation == claim.evaluation, ClaimRow.epoch == claim.epoch))
+    db.execute(delete(ClaimRow).where(_of(claim)))
     # Due for a hint at once; nothing happens if the evaluation has ended.
     db.execute(update(EvaluationRow).where(EvaluationRow.id == claim.evaluation).values(hinted_at=0.0))
 
@@ -192,50 +207,50 @@ def seconds_run(db: Session, evaluation: str) -> float:
 
 
 def show_progress(db: Session, claim: Claim, progress: schemas.Progress) -> None:
-    """Publish how far the evaluation is."""
-    db.execute(
-        update(EvaluationRow)
-        .where(EvaluationRow.id == claim.evaluation, live(claim))
-        .values(progress=progress.model_dump_json())
-    )
+    """Publish how far the evaluation is; raises `ClaimLostError` unless this claim is live."""
+    writing(db, claim)
+    row = EvaluationRow.id == claim.evaluation
+    db.execute(update(EvaluationRow).where(row).values(progress=progress.model_dump_json()))
 
 
-def finish(db: Session, claim: Claim, result: str) -> None:
-    """Store the result; raises `ClaimLostError` unless this claim is live. Of several claims, one wins."""
-    _end(db, claim, state="succeeded", result=result)
+def finish(db: Session, claim: Claim, result: str, chunks: int) -> None:
+    """Store the result that the first so many chunks gave; of several claims, one wins.
+
+    Raises `ClaimLostError` unless this claim is live and those chunks are stored: a database that was restored from a
+    backup does not know all that this worker has computed. What lies beyond them is no part of the answer, and goes.
+    """
+    writing(db, claim)
+    of_it = ChunkRow.evaluation == claim.evaluation
+    computed = select(func.count()).where(of_it, ChunkRow.index < chunks, ChunkRow.payload.is_not(None))
+    if db.scalar(computed) != chunks:
+        raise ClaimLostError
+    _end(db, claim.evaluation, state="succeeded", result=result)
+    db.execute(delete(ChunkRow).where(of_it, ChunkRow.index >= chunks))
 
 
 def fail(db: Session, claim: Claim, problem: problems.Problem) -> None:
     """End an evaluation with a problem; raises `ClaimLostError` unless this claim is live."""
-    _end(db, claim, state="failed", problem=schemas.canonical(problem.body()))
+    writing(db, claim)
+    _end(db, claim.evaluation, state="failed", problem=schemas.canonical(problem.body()))
 
 
-def _end(db: Session, claim: Claim, **values: str) -> None:
-    ended = db.execute(
-        update(EvaluationRow)
-        .where(EvaluationRow.id == claim.evaluation, live(claim))
-        .values(**values, ended_at=clock())
-        .returning(EvaluationRow.id)
-    )
-    if ended.scalar() is None:
-        raise ClaimLostError
-    db.execute(delete(ClaimRow).where(ClaimRow.evaluation == claim.evaluation))
-    # What other workers held or computed beyond the deciding chunk is no part of the answer.
-    db.execute(delete(ChunkRow).where(ChunkRow.evaluation == claim.evaluation, ChunkRow.payload.is_(None)))
+def _end(db: Session, evaluation: str, **values: str) -> bool:
+    """End what has not ended; nothing stays held. False if it has ended before."""
+    unended = (EvaluationRow.id == evaluation, EvaluationRow.state.in_(UNENDED))
+    ended = update(EvaluationRow).where(*unended).values(**values, ended_at=clock()).returning(EvaluationRow.id)
+    if db.scalar(ended) is None:
+        return False
+    db.execute(delete(ClaimRow).where(ClaimRow.evaluation == evaluation))
+    db.execute(delete(ChunkRow).where(ChunkRow.evaluation == evaluation, ChunkRow.payload.is_(None)))
+    return True
 
 
 def cancel(db: Session, evaluation: str) -> EvaluationRow:
     """Cancel; the workers find out at their next beat. Cancelling twice is fine; raises `Conflict` once ended."""
-    hit = db.execute(
-        update(EvaluationRow)
-        .where(EvaluationRow.id == evaluation, EvaluationRow.state.in_(UNENDED))
-        .values(state="cancelled", ended_at=clock())
-        .returning(EvaluationRow.id)
-    ).scalar()
+    hit = _end(db, evaluation, state="cancelled")
     row = get(db, evaluation)
-    if hit is None and row.state != "cancelled":
+    if not hit and row.state != "cancelled":
         raise problems.Conflict(f"The evaluation has {row.state} already; there is nothing left to cancel.")
-    db.execute(delete(ClaimRow).where(ClaimRow.evaluation == evaluation))
     return row
 
 
@@ -258,6 +273,7 @@ def neglected(db: Session, patience: float, limit: int) -> list[tuple[str, int]]
         )
         .order_by(EvaluationRow.hinted_at)
         .limit(limit)
+        .with_for_update(of=EvaluationRow, skip_locked=True)  # another sweep has those, or a worker that is awake
     )
     found = [(evaluation, missing) for evaluation, missing in db.execute(due)]
     for evaluation, _ in found:

@@ -61,7 +61,7 @@ def worker(settings: Settings) -> Finish:
             if isinstance(outcome, problems.Problem):
                 evaluations.fail(db, claim, outcome)
             else:
-                evaluations.finish(db, claim, outcome.model_dump_json())
+                evaluations.finish(db, claim, outcome.model_dump_json(), 0)
         engine.dispose()
 
     def start(outcome: schemas.Result | problems.Problem) -> threading.Thread:

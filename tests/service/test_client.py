@@ -53,7 +53,7 @@ def as_a_worker(settings: Settings, evaluation: str) -> None:
     with transaction(engine) as db:
         evaluations.show_progress(db, claim, schemas.Progress(trials=512, score=answers.estimate(0.6), share=0.3))
     with transaction(engine) as db:
-        evaluations.finish(db, claim, answers.result().model_dump_json())
+        evaluations.finish(db, claim, answers.result().model_dump_json(), 0)
     engine.dispose()
 
 

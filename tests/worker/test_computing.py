@@ -48,7 +48,7 @@ def starting(tmp_path: Path) -> Iterator[Start]:
         artifacts = {"model": model or nets.residual(), "dataset": (tmp_path / "data.npz").read_bytes()}
         digests = {kind: kept(blobs, tmp_path, kind, data) for kind, data in artifacts.items()}
         asked = Config.model_validate({"precision": 0.05, **config})
-        claim = Claim("ev_1", 1, digests["model"], digests["dataset"], asked.model_dump_json(), 0.0)
+        claim = Claim("ev_1", 1, "worker", digests["model"], digests["dataset"], asked.model_dump_json(), 0.0)
         settings = Settings(threads=1, child_seconds=60)
         folder = tmp_path / f"scratch{len(running)}"
         folder.mkdir()

@@ -84,7 +84,7 @@ class Api:
         with transaction(self.engine) as db:
             claim = evaluations.claim(db, evaluation, "worker", 30)
             assert claim is not None
-            evaluations.finish(db, claim, schemas.canonical(result.model_dump(mode="json")))
+            evaluations.finish(db, claim, schemas.canonical(result.model_dump(mode="json")), 0)
         return result
 
 

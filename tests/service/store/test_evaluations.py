@@ -97,7 +97,7 @@ def test_stale_worker_writes_nothing(engine: Engine, evaluation: str) -> None:
         lambda db: chunks.hold(db, stale, 0, None, 1),
         lambda db: chunks.add_chunk(db, stale, 0, {"a": 1}),
         lambda db: chunks.crashed(db, stale, 0),
-        lambda db: evaluations.finish(db, stale, "{}"),
+        lambda db: evaluations.finish(db, stale, "{}", 0),
         lambda db: evaluations.fail(db, stale, problem),
     ):
         with pytest.raises(ClaimLostError), transaction(engine) as db:
@@ -176,9 +176,9 @@ def test_finish_has_one_winner_and_leaves_no_claim(engine: Engine) -> None:
     one, two = claimed(engine, shared), claimed(engine, shared)
     with transaction(engine) as db:
         chunks.hold(db, one, 0, None, 2)
-        evaluations.finish(db, one, '{"the": "result"}')
+        evaluations.finish(db, one, '{"the": "result"}', 0)
     with pytest.raises(ClaimLostError), transaction(engine) as db:
-        evaluations.finish(db, two, '{"an": "other"}')
+        evaluations.finish(db, two, '{"an": "other"}', 0)
     with reading(engine) as db:
         row = evaluations.get(db, shared)
         assert (row.state, row.result) == ("succeeded", '{"the": "result"}')
@@ -192,7 +192,7 @@ def test_cancel_ends_at_once_and_only_once(engine: Engine, evaluation: str) -> N
     with transaction(engine) as db:
         assert evaluations.cancel(db, evaluation).state == "cancelled"
     with pytest.raises(ClaimLostError), transaction(engine) as db:
-        evaluations.finish(db, owner, "{}")
+        evaluations.finish(db, owner, "{}", 0)
     with transaction(engine) as db:
         assert evaluations.cancel(db, evaluation).state == "cancelled"
     assert claim(engine, evaluation) is None
@@ -200,7 +200,7 @@ def test_cancel_ends_at_once_and_only_once(engine: Engine, evaluation: str) -> N
     with transaction(engine) as db:
         winner = evaluations.claim(db, done, "worker", 30)
         assert winner is not None
-        evaluations.finish(db, winner, "{}")
+        evaluations.finish(db, winner, "{}", 0)
     with pytest.raises(problems.Conflict), transaction(engine) as db:
         evaluations.cancel(db, done)
 
@@ -210,7 +210,7 @@ def test_same_question_is_answered_from_what_is_known(engine: Engine, evaluation
     assert new(engine) != evaluation
     owner = claimed(engine, evaluation)
     with transaction(engine) as db:
-        evaluations.finish(db, owner, "{}")
+        evaluations.finish(db, owner, "{}", 0)
     assert new(engine) == evaluation
     assert new(engine, "another question") != evaluation
 
@@ -267,7 +267,7 @@ def test_neglected_are_hinted_again_once(engine: Engine) -> None:
     fresh = claimed(engine, shared)
     assert fresh.epoch == first.epoch + 1
     with transaction(engine) as db:
-        evaluations.finish(db, fresh, "{}")
+        evaluations.finish(db, fresh, "{}", 0)
     age()
     assert neglected(30) == []
 
