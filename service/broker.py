@@ -65,9 +65,9 @@ def hint_evaluation(evaluation: str) -> bool:
     return _send(EVALUATE, [evaluation])
 
 
-def hint_inspection(kind: str, digest: str) -> bool:
+def hint_inspection(tenant: str, kind: str, digest: str) -> bool:
     """Tell some worker that an upload wants to be inspected. False if the broker does not answer."""
-    return _send(INSPECT, [kind, digest])
+    return _send(INSPECT, [tenant, kind, digest])
 
 
 def waiting(queue: str) -> int:

@@ -34,7 +34,7 @@ def run_once(engine: Engine, patience: float = PATIENCE) -> int:
     if _room(broker.INSPECTIONS):
         with transaction(engine) as db:
             uninspected = artifacts.uninspected(db, PATIENCE, BATCH)
-        hints += sum(broker.hint_inspection(kind, digest) for kind, digest in uninspected)
+        hints += sum(broker.hint_inspection(*artifact) for artifact in uninspected)
     with transaction(engine) as db:
         artifacts.forget_refused(db, REFUSALS_KEPT)
     return hints

@@ -80,7 +80,7 @@ class Computing:
 
     def open(self) -> Subject:
         """Open the model and, the first time, read the dataset as the model and the config want it."""
-        file = self._blobs.fetch("model", self._claim.model, self._folder)
+        file = self._blobs.fetch(self._claim.tenant, "model", self._claim.model, self._folder)
         onnx = self._program.onnx(file, self._shapes)
         model = self._children.start()
         self._found = model.open_model(onnx, output=self._config.output)
@@ -191,7 +191,7 @@ class Computing:
 
     def _read(self, model: dict[str, Any]) -> Dataset:
         """Unpack the dataset in a process of its own, so that labels never meet a model."""
-        file = self._blobs.fetch("dataset", self._claim.dataset, self._folder)
+        file = self._blobs.fetch(self._claim.tenant, "dataset", self._claim.dataset, self._folder)
         inputs = self._folder / "inputs"
         child = self._children.start(UNPACKED_LIMIT)
         found, arrays = child.read_dataset(file, inputs_out=inputs, reading=self._reading(model))
@@ -205,7 +205,7 @@ class Computing:
         if asked is not None and (asked.resize or asked.crop or asked.pad):
             return None
         child = self._children.start()
-        file = self._blobs.fetch("dataset", self._claim.dataset, self._folder)
+        file = self._blobs.fetch(self._claim.tenant, "dataset", self._claim.dataset, self._folder)
         found, _ = child.read_dataset(file, inputs_out=Path(os.devnull), reading=None)
         self._children.end(child)
         shapes: list[dict[str, Any]] = found["inputs"]

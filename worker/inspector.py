@@ -24,32 +24,34 @@ INSPECT_SECONDS = 120.0  # a file that takes longer is refused
 log = structlog.get_logger()
 
 
-def inspect(settings: Settings, engine: Engine, blobs: Blobs, kind: Kind, digest: str) -> None:
+def inspect(settings: Settings, engine: Engine, blobs: Blobs, tenant: str, kind: Kind, digest: str) -> None:
     """Inspect an artifact that is `received`: it becomes `ready` or `refused`. Does nothing for any other.
 
     A crash of the child is tried again; a file that crashes it every time is refused.
     """
     while True:
         with transaction(engine) as db:
-            attempt = artifacts.begin_inspection(db, kind, digest)
+            attempt = artifacts.begin_inspection(db, tenant, kind, digest)
         if attempt is None:
             return
         try:
-            found = _look(settings, blobs, kind, digest)
+            found = _look(settings, blobs, tenant, kind, digest)
         except (Crashed, TimedOut, Refused) as error:
             problem = as_problem(error)
             if isinstance(error, Crashed) and attempt < artifacts.INSPECTIONS:
-                log.warning("inspection.crashed", kind=kind, digest=digest, attempt=attempt, how=str(error))
+                log.warning(
+                    "inspection.crashed", tenant=tenant, kind=kind, digest=digest, attempt=attempt, how=str(error)
+                )
                 continue
-            return _refuse(engine, blobs, kind, digest, problem)
+            return _refuse(engine, blobs, tenant, kind, digest, problem)
         with transaction(engine) as db:
-            artifacts.accept(db, kind, digest, found)
+            artifacts.accept(db, tenant, kind, digest, found)
         return
 
 
-def _look(settings: Settings, blobs: Blobs, kind: Kind, digest: str) -> dict[str, Any]:
+def _look(settings: Settings, blobs: Blobs, tenant: str, kind: Kind, digest: str) -> dict[str, Any]:
     with scratch.folder(settings.scratch) as folder:
-        file, memory = blobs.fetch(kind, digest, folder), settings.child_memory_bytes
+        file, memory = blobs.fetch(tenant, kind, digest, folder), settings.child_memory_bytes
         program = conversion.kind_of(file) if kind == "model" else None
         report: dict[str, Any] | None = None
         if program is not None:
@@ -64,7 +66,7 @@ def _look(settings: Settings, blobs: Blobs, kind: Kind, digest: str) -> dict[str
             return found
 
 
-def _refuse(engine: Engine, blobs: Blobs, kind: Kind, digest: str, problem: problems.Problem) -> None:
+def _refuse(engine: Engine, blobs: Blobs, tenant: str, kind: Kind, digest: str, problem: problems.Problem) -> None:
     with transaction(engine) as db:
-        artifacts.refuse(db, kind, digest, problem.body())
-        blobs.delete(kind, digest)
+        artifacts.refuse(db, tenant, kind, digest, problem.body())
+        blobs.delete(tenant, kind, digest)

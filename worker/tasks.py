@@ -116,10 +116,10 @@ def evaluate(evaluation: str) -> None:
 
 
 @app.task(name=broker.INSPECT)
-def inspect(kind: Kind, digest: str) -> None:
+def inspect(tenant: str, kind: Kind, digest: str) -> None:
     """Inspect an upload, if nobody has yet."""
     place = workplace()
     try:
-        inspector.inspect(place.settings, place.engine, place.blobs, kind, digest)
+        inspector.inspect(place.settings, place.engine, place.blobs, tenant, kind, digest)
     except SQLAlchemyError as error:
-        log.warning("inspection.left", kind=kind, digest=digest, error=str(error))
+        log.warning("inspection.left", tenant=tenant, kind=kind, digest=digest, error=str(error))

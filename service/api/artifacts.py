@@ -10,9 +10,10 @@ from fastapi.responses import JSONResponse
 
 from service import problems, schemas
 from service.api import answers, document, intake, uploads
-from service.api.deps import Cursor, ReadDb, Responses, Used, documented
+from service.api.deps import Caller, Cursor, ReadDb, Responses, Used, documented, may
 from service.store import artifacts
 from service.store.artifacts import Kind
+from service.store.tenants import Scope
 
 COMMON = (
     problems.BadRequest,
@@ -40,6 +41,7 @@ class Noun:
     """What differs between models and datasets."""
 
     kind: Kind
+    scope: Scope
     one: type[schemas.Artifact]
     page: type[schemas.Models] | type[schemas.Datasets]
     refusals: Sequence[type[problems.Problem]]
@@ -51,6 +53,7 @@ class Noun:
 NOUNS = (
     Noun(
         "model",
+        "models:write",
         schemas.Model,
         schemas.Models,
         MODEL_REFUSALS,
@@ -58,23 +61,31 @@ NOUNS = (
         document.MODELS,
         frozenset({"file"}),
     ),
-    Noun("dataset", schemas.Dataset, schemas.Datasets, DATASET_REFUSALS, document.DATASET_BODY, document.DATASETS),
+    Noun(
+        "dataset",
+        "datasets:write",
+        schemas.Dataset,
+        schemas.Datasets,
+        DATASET_REFUSALS,
+        document.DATASET_BODY,
+        document.DATASETS,
+    ),
 )
 
 
 def routes(noun: Noun) -> APIRouter:
     """The routes of one kind of artifact."""
-    kind = noun.kind
+    kind, writes, reads = noun.kind, may(noun.scope), may("evaluations:read")
     router = APIRouter(prefix=f"/v1/{kind}s", tags=[f"{kind}s"])
 
-    async def upload(request: Request, backends: Used) -> JSONResponse:
+    async def upload(request: Request, backends: Used, caller: Annotated[Caller, writes]) -> JSONResponse:
         settings = backends.settings
         limit = settings.max_model_bytes if kind == "model" else settings.max_dataset_bytes
         folder = settings.scratch / "uploads"
         async with uploads.received(request, folder, {"file": limit}, noun.several) as form:
             if "file" not in form.files:
                 raise problems.Invalid("The form lacks the field `file`: send -F file=@FILE, or the bytes as the body.")
-            received = await to_thread.run_sync(intake.keep, backends, kind, form.files["file"])
+            received = await to_thread.run_sync(intake.keep, backends, caller.tenant, kind, form.files["file"])
         [row] = await intake.admitted(backends, received)
         status = 202 if row.state == "received" else 201 if received.new else 200
         headers = {"Location": f"/v1/{kind}s/{row.digest}"} | ({"Retry-After": "2"} if status == 202 else {})
@@ -84,6 +95,7 @@ def routes(noun: Noun) -> APIRouter:
 
     def list_(
         db: ReadDb,
+        caller: Annotated[Caller, reads],
         limit: Annotated[int, Query(ge=1, le=100, description="Most entries of one page.")] = 20,
         cursor: Cursor = None,
     ) -> Any:
@@ -91,15 +103,15 @@ def routes(noun: Noun) -> APIRouter:
         if cursor is not None:
             created_at, digest = answers.read_cursor(cursor, 2)
             before = (_number(created_at), str(digest))
-        rows = artifacts.page(db, kind, limit + 1, before)
+        rows = artifacts.page(db, caller.tenant, kind, limit + 1, before)
         last = rows[limit - 1] if len(rows) > limit else None
         more = None if last is None else answers.write_cursor(last.created_at, last.digest)
         return {"data": [answers.artifact(row) for row in rows[:limit]], "next_cursor": more}
 
     list_.__doc__ = f"List {kind}s, newest first."
 
-    def show(db: ReadDb, digest: Annotated[schemas.Digest, Path()]) -> Any:
-        row = artifacts.find(db, kind, digest)
+    def show(db: ReadDb, caller: Annotated[Caller, reads], digest: Annotated[schemas.Digest, Path()]) -> Any:
+        row = artifacts.find(db, caller.tenant, kind, digest)
         if row is None:
             raise problems.NotFound(f"There is no {kind} {digest}; upload it with POST /v1/{kind}s.")
         return answers.artifact(row)

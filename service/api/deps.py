@@ -1,10 +1,11 @@
-"""What handlers are given: the backends, and a database session that commits before the answer leaves."""
+"""What handlers are given: the backends, who calls, and a database session that commits before the answer leaves."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Security
+from fastapi.security import HTTPBearer
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -13,6 +14,7 @@ from service.settings import Settings
 from service.signing import Signer
 from service.store.blobs import Blobs
 from service.store.session import reading, transaction
+from service.store.tenants import DEFAULT, SCOPES, Scope
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,35 @@ def _backends(request: Request) -> Backends:
 
 
 Used = Annotated[Backends, Depends(_backends)]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose things a request is about, and what it may do with them."""
+
+    tenant: str
+    scopes: frozenset[Scope]
+
+
+_bearer = HTTPBearer(
+    scheme_name="key",
+    description="A key of `lesion keys create`. None is needed where the service listens on loopback alone.",
+    auto_error=False,
+)
+Bearer = Annotated[Any, Depends(_bearer)]
+
+
+async def _caller(bearer: Bearer) -> Caller:
+    return Caller(DEFAULT, frozenset(SCOPES))
+
+
+def may(scope: Scope) -> Any:
+    """What a route declares: `caller: Annotated[Caller, may("models:write")]`. Every route has one, or is `PUBLIC`."""
+    return Security(_caller, scopes=[scope])
+
+
+PUBLIC: dict[str, Any] = {"security": []}
+"""The `openapi_extra` of a route that anyone may call."""
 
 
 def _writing(backends: Used) -> Iterator[Session]:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from service import __version__, broker, pairing, plots, problems, schemas
 from service.api import answers, body, intake, staging, uploads, waiting
 from service.api.artifacts import DATASET_REFUSALS, MODEL_REFUSALS
-from service.api.deps import Backends, Cursor, Db, ReadDb, Responses, Used, documented
+from service.api.deps import Backends, Caller, Cursor, Db, ReadDb, Responses, Used, documented, may
 from service.api.document import CREATE_BODY
 from service.api.intake import Received
 from service.store import artifacts, evaluations
@@ -34,6 +34,8 @@ Key = Annotated[
     ),
 ]
 RETRY_AFTER = "1"
+Reader = Annotated[Caller, may("evaluations:read")]
+Submitter = Annotated[Caller, may("evaluations:write")]
 T = TypeVar("T")
 SHOWN: Responses = {
     200: {"model": schemas.Evaluation, "description": "It has ended."},
@@ -65,7 +67,7 @@ SHOWN: Responses = {
     ),
 )
 async def create(
-    request: Request, backends: Used, wait: Wait = None, prefer: Prefer = None, key: Key = None
+    request: Request, backends: Used, caller: Submitter, wait: Wait = None, prefer: Prefer = None, key: Key = None
 ) -> JSONResponse:
     """Score a model on a dataset.
 
@@ -76,9 +78,9 @@ async def create(
     seconds = waiting.asked(request, wait, backends.settings.max_wait)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        row, new = await _from_form(request, backends, key)
+        row, new = await _from_form(request, backends, caller, key)
     elif kind == "application/json":
-        row, new = await _from_json(request, backends, key)
+        row, new = await _from_json(request, backends, caller, key)
     else:
         raise problems.UnsupportedMediaType(
             "Send multipart/form-data (curl -F model=@… -F dataset=@…), or application/json (curl --json …)."
@@ -86,7 +88,7 @@ async def create(
     if new:
         await to_thread.run_sync(_hint, row)
     if seconds:
-        row = await waiting.ended(backends.engine, row.id, seconds)
+        row = await waiting.ended(backends.engine, caller.tenant, row.id, seconds)
     return _shown(row, request, backends)
 
 
@@ -96,24 +98,29 @@ def _hint(row: EvaluationRow) -> None:
             return
 
 
-async def _from_json(request: Request, backends: Backends, key: str | None) -> tuple[EvaluationRow, bool]:
+async def _from_json(
+    request: Request, backends: Backends, caller: Caller, key: str | None
+) -> tuple[EvaluationRow, bool]:
     asked = _parse(TypeAdapter(schemas.NewEvaluation), await _small_body(request))
 
     def enter() -> tuple[EvaluationRow, bool]:
         with transaction(backends.engine) as db:
-            model, dataset = artifacts.find(db, "model", asked.model), artifacts.find(db, "dataset", asked.dataset)
+            model = artifacts.find(db, caller.tenant, "model", asked.model)
+            dataset = artifacts.find(db, caller.tenant, "dataset", asked.dataset)
             for name, digest, row in (("model", asked.model, model), ("dataset", asked.dataset, dataset)):
                 if row is None or row.state == "refused":
                     raise problems.NotFound(f"There is no {name} {digest}; upload it with POST /v1/{name}s first.")
             assert model is not None
             assert dataset is not None
             _check(model, dataset, asked.config)
-            return evaluations.create(db, _asked(asked.model, asked.dataset, asked.config), key)
+            return evaluations.create(db, caller.tenant, _asked(asked.model, asked.dataset, asked.config), key)
 
     return await to_thread.run_sync(enter)
 
 
-async def _from_form(request: Request, backends: Backends, key: str | None) -> tuple[EvaluationRow, bool]:
+async def _from_form(
+    request: Request, backends: Backends, caller: Caller, key: str | None
+) -> tuple[EvaluationRow, bool]:
     limits = {"model": backends.settings.max_model_bytes, "dataset": backends.settings.max_dataset_bytes}
     folder = backends.settings.scratch / "uploads"
     async with uploads.received(request, folder, limits, several=frozenset({"model"})) as form:
@@ -124,9 +131,9 @@ async def _from_form(request: Request, backends: Backends, key: str | None) -> t
         brought: list[Received] = []
         try:
             for kind in artifacts.KINDS:
-                received = await to_thread.run_sync(intake.keep, backends, kind, form.files[kind])
+                received = await to_thread.run_sync(intake.keep, backends, caller.tenant, kind, form.files[kind])
                 brought.append(received)
-            return await _enter(backends, brought, config, key)
+            return await _enter(backends, caller, brought, config, key)
         except problems.Problem:
             for received in brought:  # a refused request leaves nothing behind
                 await to_thread.run_sync(intake.withdraw, backends, received)
@@ -134,14 +141,14 @@ async def _from_form(request: Request, backends: Backends, key: str | None) -> t
 
 
 async def _enter(
-    backends: Backends, brought: list[Received], config: schemas.Config, key: str | None
+    backends: Backends, caller: Caller, brought: list[Received], config: schemas.Config, key: str | None
 ) -> tuple[EvaluationRow, bool]:
     model, dataset = await intake.admitted(backends, *brought)
     _check(model, dataset, config)
 
     def enter() -> tuple[EvaluationRow, bool]:
         with transaction(backends.engine) as db:
-            return evaluations.create(db, _asked(model.digest, dataset.digest, config), key)
+            return evaluations.create(db, caller.tenant, _asked(model.digest, dataset.digest, config), key)
 
     return await to_thread.run_sync(enter)
 
@@ -191,13 +198,14 @@ def _shown(row: EvaluationRow, request: Request, backends: Backends) -> JSONResp
 def list_(
     db: ReadDb,
     backends: Used,
+    caller: Reader,
     limit: Annotated[int, Query(ge=1, le=100, description="Most evaluations of one page.")] = 20,
     cursor: Cursor = None,
     state: Annotated[schemas.State | None, Query(description="Only those in this state.")] = None,
 ) -> schemas.Evaluations:
     """List evaluations, newest first."""
     before = None if cursor is None else str(answers.read_cursor(cursor, 1)[0])
-    rows = evaluations.page(db, limit + 1, before, state)
+    rows = evaluations.page(db, caller.tenant, limit + 1, before, state)
     more = answers.write_cursor(rows[limit - 1].id) if len(rows) > limit else None
     return schemas.Evaluations(
         data=[answers.evaluation(row, backends.signer) for row in rows[:limit]], next_cursor=more
@@ -205,22 +213,24 @@ def list_(
 
 
 @router.get("/{id}", response_model=schemas.Evaluation, responses=SHOWN | documented(problems.NotFound))
-async def show(request: Request, backends: Used, id: str, wait: Wait = None, prefer: Prefer = None) -> JSONResponse:
+async def show(
+    request: Request, backends: Used, caller: Reader, id: str, wait: Wait = None, prefer: Prefer = None
+) -> JSONResponse:
     """Show one evaluation: 200 once it has ended, 202 before. `?wait=` or `Prefer: wait=` wait for the end."""
     seconds = waiting.asked(request, wait, backends.settings.max_wait)
-    return _shown(await waiting.ended(backends.engine, id, seconds), request, backends)
+    return _shown(await waiting.ended(backends.engine, caller.tenant, id, seconds), request, backends)
 
 
-async def _known(backends: Used, id: str) -> str:
+async def _known(backends: Used, caller: Reader, id: str) -> str:
     """An id that exists: asked before the stream starts, while the answer can still be 404."""
-    await to_thread.run_sync(waiting.look, backends.engine, id)
+    await to_thread.run_sync(waiting.look, backends.engine, caller.tenant, id)
     return id
 
 
 @router.get("/{id}/events", response_class=EventSourceResponse, responses=documented(problems.NotFound))
-async def events(backends: Used, id: Annotated[str, Depends(_known)]) -> AsyncIterator[ServerSentEvent]:
+async def events(backends: Used, caller: Reader, id: Annotated[str, Depends(_known)]) -> AsyncIterator[ServerSentEvent]:
     """Follow one evaluation: `progress` whenever something changed, `ended` once; data is the evaluation."""
-    async for event in waiting.events(backends.engine, id, backends.signer):
+    async for event in waiting.events(backends.engine, caller.tenant, id, backends.signer):
         yield event
 
 
@@ -235,9 +245,9 @@ DRAWN: Responses = {
     response_class=Response,
     responses=DRAWN | documented(problems.NotFound, problems.NotReady, problems.Conflict),
 )
-def curve(db: ReadDb, id: str, kind: Literal["json", "csv", "svg", "png"]) -> Response:
+def curve(db: ReadDb, caller: Reader, id: str, kind: Literal["json", "csv", "svg", "png"]) -> Response:
     """Give the curve as numbers or as a picture."""
-    row = evaluations.get(db, id)
+    row = evaluations.get(db, caller.tenant, id)
     result = answers.result(row)
     if result is None:
         if row.state in schemas.ENDED:
@@ -258,6 +268,6 @@ def curve(db: ReadDb, id: str, kind: Literal["json", "csv", "svg", "png"]) -> Re
 
 
 @router.delete("/{id}", responses=documented(problems.NotFound, problems.Conflict))
-def cancel(db: Db, backends: Used, id: str) -> schemas.Evaluation:
+def cancel(db: Db, backends: Used, caller: Submitter, id: str) -> schemas.Evaluation:
     """Cancel an evaluation; its worker stops within seconds."""
-    return answers.evaluation(evaluations.cancel(db, id), backends.signer)
+    return answers.evaluation(evaluations.cancel(db, caller.tenant, id), backends.signer)

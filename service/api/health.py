@@ -9,19 +9,19 @@ from kombu.exceptions import OperationalError
 from sqlalchemy import text
 
 from service import __version__, broker, problems
-from service.api.deps import Used, documented
+from service.api.deps import PUBLIC, Used, documented
 from service.store.session import reading
 
 router = APIRouter(tags=["service"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", openapi_extra=PUBLIC)
 def alive() -> dict[str, str]:
     """Answer, as long as the process does."""
     return {"status": "ok", "version": __version__}
 
 
-@router.get("/readyz", responses=documented(problems.Unavailable))
+@router.get("/readyz", openapi_extra=PUBLIC, responses=documented(problems.Unavailable))
 def ready(backends: Used) -> JSONResponse:
     """Ask what the service needs: 503 without database or blobs. Without broker, uploads are kept and work waits.
 
@@ -68,7 +68,7 @@ def _broker(_backends: Used) -> None:
         raise ConnectionError from error
 
 
-@router.get("/problems/{type}", responses=documented(problems.NotFound))
+@router.get("/problems/{type}", openapi_extra=PUBLIC, responses=documented(problems.NotFound))
 def problem(type: str) -> dict[str, Any]:
     """Say what a problem type means; the `type` of every error points here."""
     kind = problems.BY_TYPE.get(type)

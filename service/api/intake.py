@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anyio import sleep, to_thread
 
@@ -22,18 +22,19 @@ POLL_SECONDS = 0.05  # between looks at a row that a worker is about to change
 class Received:
     """An artifact in the store; `new` if this very request brought it."""
 
+    tenant: str
     kind: Kind
     digest: str
     new: bool
 
 
-def keep(backends: Backends, kind: Kind, staged: Staged) -> Received:
+def keep(backends: Backends, tenant: str, kind: Kind, staged: Staged) -> Received:
     """Store a staged file as an artifact, unless its bytes are there already: known, and not lost since."""
     with transaction(backends.engine) as db:
-        new = artifacts.receive(db, kind, staged.digest, staged.size)
-        if new or not backends.blobs.holds(kind, staged.digest):
-            backends.blobs.put(kind, staged.digest, staged.file)
-    return Received(kind, staged.digest, new)
+        new = artifacts.receive(db, tenant, kind, staged.digest, staged.size)
+        if new or not backends.blobs.holds(tenant, kind, staged.digest):
+            backends.blobs.put(tenant, kind, staged.digest, staged.file)
+    return Received(tenant, kind, staged.digest, new)
 
 
 async def inspected(backends: Backends, *brought: Received) -> list[ArtifactRow]:
@@ -43,7 +44,8 @@ async def inspected(backends: Backends, *brought: Received) -> list[ArtifactRow]
     """
     rows = await to_thread.run_sync(_rows, backends, brought)
     for row in rows:
-        if row.state == "received" and not await to_thread.run_sync(broker.hint_inspection, row.kind, row.digest):
+        artifact = (row.tenant, row.kind, row.digest)
+        if row.state == "received" and not await to_thread.run_sync(broker.hint_inspection, *artifact):
             return rows
     deadline = time.monotonic() + backends.settings.inspect_wait
     while _undecided(rows) and time.monotonic() < deadline:
@@ -63,9 +65,9 @@ def _rows(backends: Backends, brought: Sequence[Received]) -> list[ArtifactRow]:
 
 def _row(backends: Backends, received: Received) -> ArtifactRow:
     with reading(backends.engine) as db:
-        row = artifacts.find(db, received.kind, received.digest)
+        row = artifacts.find(db, received.tenant, received.kind, received.digest)
     if row is None:  # another request asked for the same bytes, and withdrew them on a refusal
-        return ArtifactRow(kind=received.kind, digest=received.digest, state="received")
+        return ArtifactRow(tenant=received.tenant, kind=received.kind, digest=received.digest, state="received")
     return row
 
 
@@ -73,8 +75,8 @@ def withdraw(backends: Backends, received: Received) -> None:
     """Remove an artifact that this request brought, unless somebody uses it by now."""
     if received.new:
         with transaction(backends.engine) as db:
-            if artifacts.remove(db, received.kind, received.digest):
-                backends.blobs.delete(received.kind, received.digest)
+            if artifacts.remove(db, received.tenant, received.kind, received.digest):
+                backends.blobs.delete(received.tenant, received.kind, received.digest)
 
 
 async def admitted(backends: Backends, *brought: Received) -> list[ArtifactRow]:
@@ -82,6 +84,6 @@ async def admitted(backends: Backends, *brought: Received) -> list[ArtifactRow]:
     rows = await inspected(backends, *brought)
     for row, received in zip(rows, brought, strict=True):
         if row.state == "refused":
-            await to_thread.run_sync(withdraw, backends, Received(received.kind, received.digest, new=True))
+            await to_thread.run_sync(withdraw, backends, replace(received, new=True))
             raise answers.refusal(row)
     return rows

@@ -34,29 +34,29 @@ def asked(request: Request, wait: float | None, most: float) -> float:
     return min(wait, most)
 
 
-def look(engine: Engine, evaluation: str) -> EvaluationRow:
+def look(engine: Engine, tenant: str, evaluation: str) -> EvaluationRow:
     """The row as it is now."""
     with reading(engine) as db:
-        return evaluations.get(db, evaluation)
+        return evaluations.get(db, tenant, evaluation)
 
 
-async def ended(engine: Engine, evaluation: str, seconds: float) -> EvaluationRow:
+async def ended(engine: Engine, tenant: str, evaluation: str, seconds: float) -> EvaluationRow:
     """The row once the evaluation has ended, or as it is after `seconds`. Leaving early cancels nothing."""
     deadline = time.monotonic() + seconds
-    row = await to_thread.run_sync(look, engine, evaluation)
+    row = await to_thread.run_sync(look, engine, tenant, evaluation)
     pause = FIRST_LOOK
     while row.state not in ENDED and (left := deadline - time.monotonic()) > 0:
         await sleep(min(pause, left))
         pause = min(pause * 1.5, SLOWEST_LOOK)
-        row = await to_thread.run_sync(look, engine, evaluation)
+        row = await to_thread.run_sync(look, engine, tenant, evaluation)
     return row
 
 
-async def events(engine: Engine, evaluation: str, signer: Signer) -> AsyncIterator[ServerSentEvent]:
+async def events(engine: Engine, tenant: str, evaluation: str, signer: Signer) -> AsyncIterator[ServerSentEvent]:
     """`progress` whenever the row changed, `ended` once. Each event tells all, so a reader may come and go."""
     shown = ""
     while True:
-        row = await to_thread.run_sync(look, engine, evaluation)
+        row = await to_thread.run_sync(look, engine, tenant, evaluation)
         body = answers.evaluation(row, signer).model_dump_json()
         if row.state in ENDED:
             yield ServerSentEvent(event="ended", raw_data=body)

@@ -1,4 +1,4 @@
-"""The bytes of uploads, by kind and digest: a folder, S3, Google or Azure, by the scheme of one URL."""
+"""The bytes of uploads, by tenant, kind and digest: a folder, S3, Google or Azure, by the scheme of one URL."""
 
 import shutil
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
+
+from service.store.tenants import DEFAULT
 
 PART = 8 * 1024**2  # bytes of one part of a multipart upload, and of one read
 PARTS_AT_ONCE = 2  # an upload to S3 holds so many parts in memory
@@ -17,14 +19,14 @@ class Blobs:
 
     store: ObjectStore
 
-    def put(self, kind: str, digest: str, file: Path) -> None:
+    def put(self, tenant: str, kind: str, digest: str, file: Path) -> None:
         """Take over a finished file as a blob. The file is gone afterwards."""
         folder = self._folder()
         if folder is None:
-            obstore.put(self.store, _key(kind, digest), file, chunk_size=PART, max_concurrency=PARTS_AT_ONCE)
+            obstore.put(self.store, _key(tenant, kind, digest), file, chunk_size=PART, max_concurrency=PARTS_AT_ONCE)
             file.unlink()
             return
-        target = folder / _key(kind, digest)
+        target = folder / _key(tenant, kind, digest)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             file.replace(target)
@@ -34,40 +36,40 @@ class Blobs:
             near.replace(target)
             file.unlink()
 
-    def fetch(self, kind: str, digest: str, scratch: Path) -> Path:
+    def fetch(self, tenant: str, kind: str, digest: str, scratch: Path) -> Path:
         """A local file with the blob's bytes: the blob itself where it is local, else a copy under `scratch`.
 
         Raises FileNotFoundError if there is no such blob.
         """
         folder = self._folder()
         if folder is not None:
-            path = folder / _key(kind, digest)
+            path = folder / _key(tenant, kind, digest)
             path.stat()
             return path
         path = scratch / f"{kind}-{digest.removeprefix('sha256:')}"
         with path.open("wb") as file:
-            for part in obstore.get(self.store, _key(kind, digest)).stream(min_chunk_size=PART):
+            for part in obstore.get(self.store, _key(tenant, kind, digest)).stream(min_chunk_size=PART):
                 file.write(part)
         return path
 
-    def holds(self, kind: str, digest: str) -> bool:
+    def holds(self, tenant: str, kind: str, digest: str) -> bool:
         """Is there such a blob?"""
         folder = self._folder()
         if folder is not None:
-            return (folder / _key(kind, digest)).is_file()
+            return (folder / _key(tenant, kind, digest)).is_file()
         try:
-            obstore.head(self.store, _key(kind, digest))
+            obstore.head(self.store, _key(tenant, kind, digest))
         except FileNotFoundError:
             return False
         return True
 
-    def delete(self, kind: str, digest: str) -> None:
+    def delete(self, tenant: str, kind: str, digest: str) -> None:
         """Remove a blob; it need not exist."""
         folder = self._folder()
         if folder is not None:
-            (folder / _key(kind, digest)).unlink(missing_ok=True)
+            (folder / _key(tenant, kind, digest)).unlink(missing_ok=True)
         else:
-            obstore.delete(self.store, _key(kind, digest))
+            obstore.delete(self.store, _key(tenant, kind, digest))
 
     def reachable(self) -> None:
         """Raise if the store does not answer."""
@@ -88,7 +90,11 @@ def open_blobs(url: str) -> Blobs:
     return Blobs(from_url(url))
 
 
-def _key(kind: str, digest: str) -> str:
-    """Where a blob lies. Digests come from our own hashing or match `schemas.Digest`, so no name can escape."""
+def _key(tenant: str, kind: str, digest: str) -> str:
+    """Where a blob lies. Digests come from our own hashing or match `schemas.Digest`, so no name can escape.
+
+    Those of the tenant that was the only one once lie where they lay then.
+    """
     name = digest.removeprefix("sha256:")
-    return f"{kind}s/{name[:2]}/{name}"
+    own = "" if tenant == DEFAULT else f"tenants/{tenant}/"
+    return f"{own}{kind}s/{name[:2]}/{name}"

@@ -29,6 +29,7 @@ class Claim:
     """A worker's right to compute chunks of an evaluation, while its lease lives."""
 
     evaluation: str
+    tenant: str
     epoch: int
     worker: str
     model: str
@@ -57,7 +58,7 @@ def new_id() -> str:
     return f"ev_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
-def create(db: Session, asked: Asked, key: str | None = None) -> tuple[EvaluationRow, bool]:
+def create(db: Session, tenant: str, asked: Asked, key: str | None = None) -> tuple[EvaluationRow, bool]:
     """Queue an evaluation, or find the one that answers already. Returns the row and whether it is new.
 
     An earlier answer is what the same Idempotency-Key made, or a success with the same fingerprint. Raises
@@ -65,38 +66,43 @@ def create(db: Session, asked: Asked, key: str | None = None) -> tuple[Evaluatio
     """
     try:
         with db.begin_nested():
-            return _create(db, asked, key)
+            return _create(db, tenant, asked, key)
     except IntegrityError:
         pass
-    if key is not None and db.get(IdempotencyRow, key) is not None:  # the same request, at the same moment
-        return _create(db, asked, key)
+    if key is not None and db.get(IdempotencyRow, (tenant, key)) is not None:  # the same request, at the same moment
+        return _create(db, tenant, asked, key)
     raise problems.NotFound("The model or the dataset was removed meanwhile; upload it again.")
 
 
-def _create(db: Session, asked: Asked, key: str | None) -> tuple[EvaluationRow, bool]:
-    if key is not None and (known := db.get(IdempotencyRow, key)) is not None:
+def _create(db: Session, tenant: str, asked: Asked, key: str | None) -> tuple[EvaluationRow, bool]:
+    if key is not None and (known := db.get(IdempotencyRow, (tenant, key))) is not None:
         if known.request != asked.fingerprint:
             raise problems.IdempotencyReused("Use a new Idempotency-Key, or repeat the first request unchanged.")
-        return get(db, known.evaluation), False
-    row, new = _known(db, asked.fingerprint), False
+        return get(db, tenant, known.evaluation), False
+    row, new = _known(db, tenant, asked.fingerprint), False
     if row is None:
-        row, new = _insert(db, asked), True
+        row, new = _insert(db, tenant, asked), True
     if key is not None:
-        values = {"key": key, "request": asked.fingerprint, "evaluation": row.id, "created_at": clock()}
-        db.execute(insert(IdempotencyRow).values(**values))
+        values = {"request": asked.fingerprint, "evaluation": row.id, "created_at": clock()}
+        db.execute(insert(IdempotencyRow).values(tenant=tenant, key=key, **values))
     return row, new
 
 
-def _known(db: Session, fingerprint: str) -> EvaluationRow | None:
-    same = (EvaluationRow.fingerprint == fingerprint, EvaluationRow.state == "succeeded")
+def _known(db: Session, tenant: str, fingerprint: str) -> EvaluationRow | None:
+    same = (
+        EvaluationRow.tenant == tenant,
+        EvaluationRow.fingerprint == fingerprint,
+        EvaluationRow.state == "succeeded",
+    )
     return db.scalar(select(EvaluationRow).where(*same).order_by(EvaluationRow.id).limit(1))
 
 
-def _insert(db: Session, asked: Asked) -> EvaluationRow:
+def _insert(db: Session, tenant: str, asked: Asked) -> EvaluationRow:
     row_id = new_id()
     db.execute(
         insert(EvaluationRow).values(
             id=row_id,
+            tenant=tenant,
             fingerprint=asked.fingerprint,
             model_kind="model",
             model=asked.model,
@@ -110,20 +116,20 @@ def _insert(db: Session, asked: Asked) -> EvaluationRow:
             hinted_at=clock(),
         )
     )
-    return get(db, row_id)
+    return get(db, tenant, row_id)
 
 
-def get(db: Session, evaluation: str) -> EvaluationRow:
-    """One evaluation; raises `NotFound`."""
+def get(db: Session, tenant: str, evaluation: str) -> EvaluationRow:
+    """One evaluation of a tenant; raises `NotFound`, in the same words whether it is another's or nobody's."""
     row = db.get(EvaluationRow, evaluation, populate_existing=True)
-    if row is None:
+    if row is None or row.tenant != tenant:
         raise problems.NotFound(f"There is no evaluation {evaluation!r}; GET /v1/evaluations lists those there are.")
     return row
 
 
-def page(db: Session, limit: int, before: str | None, state: str | None) -> list[EvaluationRow]:
-    """Up to `limit` evaluations, newest first, older than the id `before`."""
-    rows = select(EvaluationRow)
+def page(db: Session, tenant: str, limit: int, before: str | None, state: str | None) -> list[EvaluationRow]:
+    """Up to `limit` evaluations of a tenant, newest first, older than the id `before`."""
+    rows = select(EvaluationRow).where(EvaluationRow.tenant == tenant)
     if before is not None:
         rows = rows.where(EvaluationRow.id < before)
     if state is not None:
@@ -151,7 +157,7 @@ def claim(db: Session, evaluation: str, worker: str, lease: float) -> Claim | No
         .values(state="running", epoch=epoch, started_at=func.coalesce(EvaluationRow.started_at, clock()))
     )
     db.execute(insert(ClaimRow).values(evaluation=evaluation, epoch=epoch, worker=worker, lease_until=clock() + lease))
-    return Claim(evaluation, epoch, worker, row.model, row.dataset, row.config, row.created_at)
+    return Claim(evaluation, row.tenant, epoch, worker, row.model, row.dataset, row.config, row.created_at)
 
 
 def _of(claim: Claim) -> ColumnElement[bool]:
@@ -245,10 +251,11 @@ def _end(db: Session, evaluation: str, **values: str) -> bool:
     return True
 
 
-def cancel(db: Session, evaluation: str) -> EvaluationRow:
+def cancel(db: Session, tenant: str, evaluation: str) -> EvaluationRow:
     """Cancel; the workers find out at their next beat. Cancelling twice is fine; raises `Conflict` once ended."""
+    get(db, tenant, evaluation)
     hit = _end(db, evaluation, state="cancelled")
-    row = get(db, evaluation)
+    row = get(db, tenant, evaluation)
     if not hit and row.state != "cancelled":
         raise problems.Conflict(f"The evaluation has {row.state} already; there is nothing left to cancel.")
     return row

@@ -1,18 +1,55 @@
 """The tables. Times are seconds since 1970 on the database's own clock, so that workers' clocks never matter."""
 
-from sqlalchemy import BigInteger, Float, ForeignKeyConstraint, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Float, ForeignKey, ForeignKeyConstraint, Index, Integer, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+ARTIFACT = ["artifacts.tenant", "artifacts.kind", "artifacts.digest"]  # what an evaluation refers to
 
 
 class Base(DeclarativeBase):
     """All tables of one database."""
 
 
+class TenantRow(Base):
+    """Who owns artifacts and evaluations; nobody else ever sees them. A quota that is unset is the settings'."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    max_evaluations: Mapped[int | None] = mapped_column(Integer)
+    max_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[float] = mapped_column(Float(53))
+
+
+class KeyRow(Base):
+    """What a caller proves itself with. The secret itself is known to its holder alone; here lies its sha256."""
+
+    __tablename__ = "keys"
+    __table_args__ = (Index("keys_by_tenant", "tenant", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(40), ForeignKey("tenants.id"))
+    name: Mapped[str] = mapped_column(String(100))
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[float] = mapped_column(Float(53))
+    expires_at: Mapped[float | None] = mapped_column(Float(53))
+    revoked_at: Mapped[float | None] = mapped_column(Float(53))
+    last_used_at: Mapped[float | None] = mapped_column(Float(53))
+    successor: Mapped[str | None] = mapped_column(String(40))
+
+
 class ArtifactRow(Base):
-    """An uploaded model or dataset; its bytes lie in the blob store under kind and digest."""
+    """An uploaded model or dataset; its bytes lie in the blob store under tenant, kind and digest."""
 
     __tablename__ = "artifacts"
+    __table_args__ = (
+        Index("artifacts_by_age", "tenant", "kind", "created_at"),
+        Index("artifacts_by_state", "state", "hinted_at"),
+    )
 
+    tenant: Mapped[str] = mapped_column(String(40), ForeignKey("tenants.id"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(8), primary_key=True)
     digest: Mapped[str] = mapped_column(String(71), primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
@@ -30,15 +67,18 @@ class EvaluationRow(Base):
     __tablename__ = "evaluations"
     __table_args__ = (
         # The columns model_kind and dataset_kind are constant; they let the database hold both references.
-        ForeignKeyConstraint(["model_kind", "model"], ["artifacts.kind", "artifacts.digest"]),
-        ForeignKeyConstraint(["dataset_kind", "dataset"], ["artifacts.kind", "artifacts.digest"]),
+        ForeignKeyConstraint(["tenant", "model_kind", "model"], ARTIFACT),
+        ForeignKeyConstraint(["tenant", "dataset_kind", "dataset"], ARTIFACT),
         Index("evaluations_by_state", "state", "hinted_at"),
-        Index("evaluations_by_fingerprint", "fingerprint"),
-        Index("evaluations_by_model", "model_kind", "model"),
-        Index("evaluations_by_dataset", "dataset_kind", "dataset"),
+        Index("evaluations_by_tenant", "tenant", "id"),
+        Index("evaluations_by_tenant_and_state", "tenant", "state", "id"),
+        Index("evaluations_by_fingerprint", "tenant", "fingerprint"),
+        Index("evaluations_by_model", "tenant", "model_kind", "model"),
+        Index("evaluations_by_dataset", "tenant", "dataset_kind", "dataset"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(40))
     fingerprint: Mapped[str] = mapped_column(String(71))
     model_kind: Mapped[str] = mapped_column(String(8), default="model")
     model: Mapped[str] = mapped_column(String(71))
@@ -86,6 +126,7 @@ class IdempotencyRow(Base):
 
     __tablename__ = "idempotency_keys"
 
+    tenant: Mapped[str] = mapped_column(String(40), ForeignKey("tenants.id"), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     request: Mapped[str] = mapped_column(String(71))
     evaluation: Mapped[str] = mapped_column(String(40))

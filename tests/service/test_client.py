@@ -18,6 +18,7 @@ from service.client import Client, Refused, Unreachable
 from service.settings import Settings
 from service.store import artifacts, evaluations
 from service.store.session import connect, transaction
+from service.store.tenants import DEFAULT
 from tests.service import answers
 
 
@@ -135,9 +136,9 @@ def inspect(settings: Settings, kind: artifacts.Kind, digest: str, found: dict[s
     engine = connect(settings.database)
     with transaction(engine) as db:
         if isinstance(found, problems.Problem):
-            artifacts.refuse(db, kind, digest, found.body())
+            artifacts.refuse(db, DEFAULT, kind, digest, found.body())
         else:
-            artifacts.accept(db, kind, digest, found)
+            artifacts.accept(db, DEFAULT, kind, digest, found)
     engine.dispose()
 
 

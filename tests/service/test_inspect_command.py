@@ -17,6 +17,7 @@ from service.inspect_command import Order
 from service.settings import Settings
 from service.store import artifacts
 from service.store.session import connect, transaction
+from service.store.tenants import DEFAULT
 from tests.conftest import wait_until
 from tests.service.api.conftest import DATASET_FOUND, MODEL_FOUND
 from tests.service.conftest import Server, lesion_apart
@@ -129,11 +130,11 @@ def inspecting(engine: Engine, outcome: dict[str, Any] | problems.Problem) -> th
     def look() -> bool:
         with transaction(engine) as db:
             waiting = artifacts.uninspected(db, -1, 1)
-            for kind, digest in waiting:
+            for _, kind, digest in waiting:
                 if isinstance(outcome, problems.Problem):
-                    artifacts.refuse(db, kind, digest, outcome.body())
+                    artifacts.refuse(db, DEFAULT, kind, digest, outcome.body())
                 else:
-                    artifacts.accept(db, kind, digest, outcome)
+                    artifacts.accept(db, DEFAULT, kind, digest, outcome)
         return bool(waiting)
 
     thread = threading.Thread(target=wait_until, args=(look, "an upload"))

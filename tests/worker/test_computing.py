@@ -14,6 +14,7 @@ from service.schemas import Config, Result
 from service.settings import Settings
 from service.store.blobs import Blobs, open_blobs
 from service.store.evaluations import Claim, ClaimLostError
+from service.store.tenants import DEFAULT
 from tests import nets
 from tests.nets import noise
 from worker import computing
@@ -33,7 +34,7 @@ def kept(blobs: Blobs, folder: Path, kind: str, data: bytes) -> str:
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
     file = folder / "upload"
     file.write_bytes(data)
-    blobs.put(kind, digest, file)
+    blobs.put(DEFAULT, kind, digest, file)
     return digest
 
 
@@ -48,7 +49,8 @@ def starting(tmp_path: Path) -> Iterator[Start]:
         artifacts = {"model": model or nets.residual(), "dataset": (tmp_path / "data.npz").read_bytes()}
         digests = {kind: kept(blobs, tmp_path, kind, data) for kind, data in artifacts.items()}
         asked = Config.model_validate({"precision": 0.05, **config})
-        claim = Claim("ev_1", 1, "worker", digests["model"], digests["dataset"], asked.model_dump_json(), 0.0)
+        artifacts_of = (digests["model"], digests["dataset"])
+        claim = Claim("ev_1", DEFAULT, 1, "worker", *artifacts_of, asked.model_dump_json(), 0.0)
         settings = Settings(threads=1, child_seconds=60)
         folder = tmp_path / f"scratch{len(running)}"
         folder.mkdir()

@@ -66,8 +66,8 @@ class Api:
     def inspect(self, model: dict[str, Any] = MODEL_FOUND, dataset: dict[str, Any] = DATASET_FOUND) -> None:
         """Accept all uploads that nobody has inspected."""
         with transaction(self.engine) as db:
-            for kind, digest in artifacts.uninspected(db, -1, 100):
-                artifacts.accept(db, kind, digest, model if kind == "model" else dataset)
+            for tenant, kind, digest in artifacts.uninspected(db, -1, 100):
+                artifacts.accept(db, tenant, kind, digest, model if kind == "model" else dataset)
 
     def uploaded(self) -> dict[str, str]:
         """Digests of an inspected model and dataset, as a request names them."""

@@ -12,6 +12,7 @@ from service.store import artifacts
 from service.store.artifacts import Kind
 from service.store.blobs import open_blobs
 from service.store.session import transaction
+from service.store.tenants import DEFAULT
 from tests.conftest import wait_until
 from tests.service.api.conftest import MODEL_FOUND, Api
 
@@ -37,7 +38,7 @@ def test_an_upload_brings_back_bytes_that_were_lost(api: Api) -> None:
     """A store restored from an older backup, say: the row knows them, and the next upload fills the gap."""
     digest = api.client.post("/v1/models", content=b"bytes").json()["id"]
     api.inspect()
-    open_blobs(api.settings.blobs).delete("model", digest)
+    open_blobs(api.settings.blobs).delete(DEFAULT, "model", digest)
     assert blobs_left(api) == []
     assert api.client.post("/v1/models", content=b"bytes").status_code == 200
     assert len(blobs_left(api)) == 1
@@ -56,8 +57,8 @@ def refuse_soon(engine: Engine, kind: Kind, seen: list[str]) -> None:
 
     def look() -> bool:
         with transaction(engine) as db:
-            for found, digest in artifacts.uninspected(db, -1, 1):
-                artifacts.refuse(db, found, digest, problems.ModelMalformed("It is cut off.").body())
+            for tenant, found, digest in artifacts.uninspected(db, -1, 1):
+                artifacts.refuse(db, tenant, found, digest, problems.ModelMalformed("It is cut off.").body())
                 seen.append(digest)
         return bool(seen)
 
@@ -83,8 +84,8 @@ def test_refused_bytes_may_be_tried_again(api: Api) -> None:
     """After a refusal nobody asked about, the same bytes are inspected anew."""
     digest = api.client.post("/v1/models", content=b"bytes").json()["id"]
     with transaction(api.engine) as db:
-        artifacts.refuse(db, "model", digest, problems.ModelMalformed("no").body())
-    open_blobs(api.settings.blobs).delete("model", digest)
+        artifacts.refuse(db, DEFAULT, "model", digest, problems.ModelMalformed("no").body())
+    open_blobs(api.settings.blobs).delete(DEFAULT, "model", digest)
     assert api.client.post("/v1/models", content=b"bytes").json()["state"] == "received"
     assert len(blobs_left(api)) == 1
 

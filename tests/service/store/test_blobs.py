@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.store.blobs import Blobs, open_blobs
+from service.store.tenants import DEFAULT
 
 DIGEST = "sha256:" + "c" * 64
 
@@ -20,22 +21,22 @@ def test_a_blob_comes_back_as_it_was(blobs: Blobs, tmp_path: Path) -> None:
     content = bytes(range(256)) * 70_000  # 18 MB: three parts
     staged = tmp_path / "staged"
     staged.write_bytes(content)
-    blobs.put("model", DIGEST, staged)
+    blobs.put(DEFAULT, "model", DIGEST, staged)
     assert not staged.exists()
-    assert blobs.fetch("model", DIGEST, tmp_path).read_bytes() == content
+    assert blobs.fetch(DEFAULT, "model", DIGEST, tmp_path).read_bytes() == content
     with pytest.raises(FileNotFoundError):
-        blobs.fetch("dataset", DIGEST, tmp_path)
+        blobs.fetch(DEFAULT, "dataset", DIGEST, tmp_path)
 
 
 def test_a_deleted_blob_is_gone(blobs: Blobs, tmp_path: Path) -> None:
     """Deleting works, and works again when there is nothing left to delete."""
     staged = tmp_path / "staged"
     staged.write_bytes(b"x")
-    blobs.put("dataset", DIGEST, staged)
-    blobs.delete("dataset", DIGEST)
-    blobs.delete("dataset", DIGEST)
+    blobs.put(DEFAULT, "dataset", DIGEST, staged)
+    blobs.delete(DEFAULT, "dataset", DIGEST)
+    blobs.delete(DEFAULT, "dataset", DIGEST)
     with pytest.raises(FileNotFoundError):
-        blobs.fetch("dataset", DIGEST, tmp_path)
+        blobs.fetch(DEFAULT, "dataset", DIGEST, tmp_path)
 
 
 def test_reachable_asks_the_store(blobs: Blobs) -> None:

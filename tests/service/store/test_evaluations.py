@@ -10,6 +10,7 @@ from service.store import artifacts, chunks, evaluations
 from service.store.evaluations import Asked, Claim, ClaimLostError
 from service.store.session import clock, reading, transaction
 from service.store.tables import ChunkRow, ClaimRow, EvaluationRow
+from service.store.tenants import DEFAULT
 
 MODEL, DATASET = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
@@ -25,9 +26,9 @@ def evaluation(engine: Engine) -> str:
 
 def new(engine: Engine, fingerprint: str = "f", workers: int = 1, key: str | None = None) -> str:
     with transaction(engine) as db:
-        artifacts.receive(db, "model", MODEL, 1)
-        artifacts.receive(db, "dataset", DATASET, 1)
-        row, _ = evaluations.create(db, asked(fingerprint, workers), key)
+        artifacts.receive(db, DEFAULT, "model", MODEL, 1)
+        artifacts.receive(db, DEFAULT, "dataset", DATASET, 1)
+        row, _ = evaluations.create(db, DEFAULT, asked(fingerprint, workers), key)
     return row.id
 
 
@@ -180,7 +181,7 @@ def test_finish_has_one_winner_and_leaves_no_claim(engine: Engine) -> None:
     with pytest.raises(ClaimLostError), transaction(engine) as db:
         evaluations.finish(db, two, '{"an": "other"}', 0)
     with reading(engine) as db:
-        row = evaluations.get(db, shared)
+        row = evaluations.get(db, DEFAULT, shared)
         assert (row.state, row.result) == ("succeeded", '{"the": "result"}')
         assert db.query(ClaimRow).count() == 0
         assert db.query(ChunkRow).count() == 0
@@ -190,11 +191,11 @@ def test_cancel_ends_at_once_and_only_once(engine: Engine, evaluation: str) -> N
     """A cancelled evaluation takes no further write; cancelling it again is fine; a finished one cannot be."""
     owner = claimed(engine, evaluation)
     with transaction(engine) as db:
-        assert evaluations.cancel(db, evaluation).state == "cancelled"
+        assert evaluations.cancel(db, DEFAULT, evaluation).state == "cancelled"
     with pytest.raises(ClaimLostError), transaction(engine) as db:
         evaluations.finish(db, owner, "{}", 0)
     with transaction(engine) as db:
-        assert evaluations.cancel(db, evaluation).state == "cancelled"
+        assert evaluations.cancel(db, DEFAULT, evaluation).state == "cancelled"
     assert claim(engine, evaluation) is None
     done = new(engine, "other")
     with transaction(engine) as db:
@@ -202,7 +203,7 @@ def test_cancel_ends_at_once_and_only_once(engine: Engine, evaluation: str) -> N
         assert winner is not None
         evaluations.finish(db, winner, "{}", 0)
     with pytest.raises(problems.Conflict), transaction(engine) as db:
-        evaluations.cancel(db, done)
+        evaluations.cancel(db, DEFAULT, done)
 
 
 def test_same_question_is_answered_from_what_is_known(engine: Engine, evaluation: str) -> None:
@@ -239,7 +240,7 @@ def test_idempotency_key(engine: Engine) -> None:
 def test_unknown_artifact_is_not_found(engine: Engine) -> None:
     """An evaluation never refers to an artifact that is not there."""
     with pytest.raises(problems.NotFound), transaction(engine) as db:
-        evaluations.create(db, asked())
+        evaluations.create(db, DEFAULT, asked())
 
 
 def test_neglected_are_hinted_again_once(engine: Engine) -> None:
@@ -287,7 +288,7 @@ def test_pages_are_newest_first_and_complete(engine: Engine) -> None:
     seen: list[str] = []
     before = None
     with reading(engine) as db:
-        while rows := evaluations.page(db, 2, before, None):
+        while rows := evaluations.page(db, DEFAULT, 2, before, None):
             seen += [row.id for row in rows]
             before = seen[-1]
     assert sorted(seen, reverse=True) == seen

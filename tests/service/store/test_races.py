@@ -12,6 +12,7 @@ from service.store import artifacts, chunks, evaluations
 from service.store.evaluations import Claim, ClaimLostError
 from service.store.session import reading, transaction
 from service.store.tables import ChunkRow, ClaimRow
+from service.store.tenants import DEFAULT
 from tests.conftest import wait_until
 
 MODEL, DATASET = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -21,10 +22,10 @@ LOST = (ClaimLostError, problems.Conflict)
 def claims(engine: Engine, workers: int) -> list[Claim]:
     """A new evaluation with so many live claims."""
     with transaction(engine) as db:
-        artifacts.receive(db, "model", MODEL, 1)
-        artifacts.receive(db, "dataset", DATASET, 1)
+        artifacts.receive(db, DEFAULT, "model", MODEL, 1)
+        artifacts.receive(db, DEFAULT, "dataset", DATASET, 1)
         asked = evaluations.Asked(MODEL, DATASET, schemas.Config().model_dump_json(), workers, "f")
-        row, _ = evaluations.create(db, asked, None)
+        row, _ = evaluations.create(db, DEFAULT, asked, None)
         found = [evaluations.claim(db, row.id, f"worker {number}", 300) for number in range(workers)]
     return [claim for claim in found if claim is not None]
 
@@ -64,7 +65,7 @@ def waits(engine: Engine) -> bool:
 ENDINGS: dict[str, Callable[[Session, Claim], object]] = {
     "finish": lambda db, claim: evaluations.finish(db, claim, f'{{"by":{claim.epoch}}}', 0),
     "fail": lambda db, claim: evaluations.fail(db, claim, problems.Internal(f"by {claim.epoch}")),
-    "cancel": lambda db, claim: evaluations.cancel(db, claim.evaluation),
+    "cancel": lambda db, claim: evaluations.cancel(db, DEFAULT, claim.evaluation),
 }
 
 
@@ -75,7 +76,7 @@ def test_one_ending_wins(engine: Engine, first: str, second: str) -> None:
     one, two = claims(engine, 2)
     assert overtaken(engine, lambda db: ENDINGS[first](db, one), lambda db: ENDINGS[second](db, two))
     with reading(engine) as db:
-        row = evaluations.get(db, one.evaluation)
+        row = evaluations.get(db, DEFAULT, one.evaluation)
     assert row.state == {"finish": "succeeded", "fail": "failed", "cancel": "cancelled"}[first]
     assert row.result == ('{"by":1}' if first == "finish" else None)
     assert (row.problem is None) is (first != "fail")
@@ -113,4 +114,4 @@ def test_progress_is_not_shown_after_the_end(engine: Engine, ending: str) -> Non
 
     assert overtaken(engine, lambda db: ENDINGS[ending](db, one), second)
     with reading(engine) as db:
-        assert evaluations.get(db, one.evaluation).progress is None
+        assert evaluations.get(db, DEFAULT, one.evaluation).progress is None

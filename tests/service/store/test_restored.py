@@ -11,6 +11,7 @@ from service.store import chunks, evaluations
 from service.store.evaluations import Claim, ClaimLostError
 from service.store.session import reading, transaction
 from service.store.tables import ChunkRow, ClaimRow, EvaluationRow
+from service.store.tenants import DEFAULT
 from tests.service.store.test_evaluations import claimed, hold, new
 
 
@@ -43,7 +44,7 @@ def test_a_success_has_all_its_chunks(engine: Engine) -> None:
     with transaction(engine) as db:
         evaluations.finish(db, owner, "{}", 3)
     with reading(engine) as db:
-        assert evaluations.get(db, evaluation).state == "succeeded"
+        assert evaluations.get(db, DEFAULT, evaluation).state == "succeeded"
         assert [row.index for row in db.query(ChunkRow).order_by(ChunkRow.index)] == [0, 1, 2]
 
 
