@@ -3,6 +3,7 @@
     Problem
     ├── what a request got wrong      BadRequest NotFound MethodNotAllowed RequestTimeout UnsupportedMediaType …
     ├── what an upload got wrong      UnsupportedFormat Model… Operator… ExternalData… Dataset… DatasetMismatch
+    ├── where nothing may be sent     WebhookUrlForbidden
     ├── what clashes with the state   Conflict NotReady IdempotencyReused
     ├── what ended an evaluation      ModelCrashed DeadlineExceeded ResourceExhausted WorkerLost
     └── what we got wrong             Internal Unavailable InsufficientStorage
@@ -131,6 +132,12 @@ class DatasetMismatch(Problem):
     """The dataset does not fit the model or the config: shapes, types, names, labels, or a metric without labels."""
 
     type, title, status = "dataset-mismatch", "The dataset does not fit the model", 422
+
+
+class WebhookUrlForbidden(Problem):
+    """The webhook's URL is not https, not public, or not written the one plain way."""
+
+    type, title, status = "webhook-url-forbidden", "Webhooks may not go there", 422
 
 
 class Conflict(Problem):

@@ -1,15 +1,44 @@
 """Every setting of Lesion, read from LESION_* once, at a process's entry point, and handed down from there."""
 
 import os
+import re
+from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024**2
 GIB = 1024**3
+HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Whom webhooks may reach although they are not public: networks, and hosts by name."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    hosts: frozenset[str] = frozenset()
+
+    @classmethod
+    def read(cls, text: str) -> "Allowed":
+        """Of `10.0.0.0/8, hooks.corp.example`; raises `ValueError` with the entry that is neither."""
+        networks, hosts = [], set()
+        for entry in (entry.strip().lower() for entry in text.split(",") if entry.strip()):
+            try:
+                networks.append(ip_network(entry))
+            except ValueError:
+                if not HOST.fullmatch(entry) or re.fullmatch(r"[0-9.]+", entry):
+                    raise ValueError(f"{entry!r} is neither a network, such as 10.0.0.0/8, nor a host name") from None
+                hosts.add(entry)
+        return cls(tuple(networks), frozenset(hosts))
+
+    def address(self, address: IPv4Address | IPv6Address) -> bool:
+        """Does it lie in one of the networks?"""
+        return any(address in network for network in self.networks)
 
 
 class Settings(BaseSettings):
@@ -49,6 +78,20 @@ class Settings(BaseSettings):
     )
     child_memory_bytes: int = Field(8 * GIB, gt=0, description="Memory one compute process may use.")
     child_seconds: float = Field(600, gt=0, description="Seconds one request to a compute process may take.")
+    webhook_allow: str = Field(
+        "",
+        description="Networks and hosts that webhooks may go to although they are not public, also over http: "
+        "10.0.0.0/8, hooks.corp.example.",
+    )
+    webhook_ca: Path | None = Field(
+        None, description="PEM file of certificate authorities that webhooks trust beside the system's."
+    )
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def _is_readable(cls, text: str) -> str:
+        Allowed.read(text)
+        return text
 
     @cached_property
     def database(self) -> str:
@@ -64,6 +107,11 @@ class Settings(BaseSettings):
     def scratch(self) -> Path:
         """Folder for files that need not outlive a process: uploads under way, inputs unpacked for a child."""
         return self.data.absolute() / "scratch"
+
+    @cached_property
+    def webhooks_allowed(self) -> Allowed:
+        """`webhook_allow`, read."""
+        return Allowed.read(self.webhook_allow)
 
     @cached_property
     def compute_threads(self) -> int:
