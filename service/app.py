@@ -1,6 +1,7 @@
 """The HTTP application: routers, one handler for every problem, and what lives as long as the process."""
 
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,22 +10,24 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from service import __version__, problems, signing, sweeper
-from service.api import artifacts, document, evaluations, health, signing_keys
+from service.api import artifacts, document, evaluations, health, signing_keys, staging
 from service.api.deps import Backends
 from service.api.headers import SecurityHeaders
 from service.settings import Settings
+from service.store import session
 from service.store.blobs import open_blobs
-from service.store.session import connect, migrate
 
 ABOUT = """Scores how robust a trained network is to losing its own units.
 
 Upload a model and an evaluation set; a worker deletes units at random, more and more of them, and measures what still
 works. Networks that generalise survive the damage; networks that memorised do not (arXiv 1803.06959)."""
+
+DATABASE_SECONDS = 60.0  # that a start waits for a database
 
 log = structlog.get_logger()
 
@@ -42,7 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(problems.Problem, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
     app.add_exception_handler(HTTPException, _problem)
-    app.add_exception_handler(OperationalError, _problem)
+    for away in (*session.AWAY, OSError):
+        app.add_exception_handler(away, _problem)
     app.add_exception_handler(Exception, _problem)
     document.complete(app)
     return app
@@ -52,8 +56,9 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     settings.scratch.mkdir(parents=True, exist_ok=True)
-    engine = connect(settings.database)
-    migrate(engine)
+    staging.sweep(settings.scratch / "uploads")
+    engine = session.connect(settings.database)
+    _migrate(engine)
     app.state.backends = Backends(settings, engine, open_blobs(settings.blobs), signing.signer(settings))
     stop = threading.Event()
     sweeping = threading.Thread(target=sweeper.run, args=(engine, settings, stop), name="sweeper", daemon=True)
@@ -62,6 +67,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     stop.set()
     sweeping.join(timeout=5)
     engine.dispose()
+
+
+def _migrate(engine: Engine) -> None:
+    """Bring the tables up to date; wait for a database that starts at the same time as we do."""
+    deadline = time.monotonic() + DATABASE_SECONDS
+    while True:
+        try:
+            return session.migrate(engine)
+        except session.AWAY as error:
+            if session.fault_of_ours(error) or time.monotonic() > deadline:
+                raise
+            log.warning("database.unavailable", error=str(getattr(error, "orig", error)))
+            time.sleep(1)
 
 
 def _problem(request: Request, error: Exception) -> JSONResponse:
@@ -95,9 +113,21 @@ def _as_problem(error: Exception) -> problems.Problem:
             return problems.MethodNotAllowed("GET /docs lists the methods of each address.")
         case HTTPException():
             return problems.BadRequest(str(error.detail))
-        case OperationalError():
-            log.error("database.unavailable", error=str(error.orig))
-            return problems.Unavailable("The database does not answer; try again in a moment.")
+        case OSError() if isinstance(full := staging.storage(error), problems.Problem):
+            return full
+        case _ if isinstance(error, session.AWAY) and not session.fault_of_ours(error):
+            return _database(error)
         case _:
-            log.error("request.failed", exc_info=error)
-            return problems.Internal("The service failed at this request; its log says why. Trying again may help.")
+            return _fault(error)
+
+
+def _database(error: Exception) -> problems.Problem:
+    log.error("database.unavailable", error=str(getattr(error, "orig", error)))
+    if session.no_room(error):
+        return problems.InsufficientStorage("The service's database has no room left; try later, or tell its operator.")
+    return problems.Unavailable("The database does not answer; try again in a moment.")
+
+
+def _fault(error: Exception) -> problems.Problem:
+    log.error("request.failed", exc_info=error)
+    return problems.Internal("The service failed at this request; its log says why. Trying again may help.")

@@ -1,11 +1,14 @@
 """The way to the workers: the Celery app, the tasks' names, and hints. A hint may be lost: the row is the truth."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from service.settings import Settings
 
@@ -17,6 +20,8 @@ EVALUATIONS = "lesion.evaluate"
 INSPECTIONS = "lesion.inspect"
 REFUSING = "lesion.refusing."  # begins the keys under which workers say why they refuse work
 CONNECT_SECONDS = 2  # a broker that is down must not hold up a caller
+SEND_SECONDS = 2.0  # nor one that takes what is sent and does not answer
+AWAY = (OperationalError, OSError, RedisError)  # what is raised where the broker does not answer, or answers nonsense
 
 log = structlog.get_logger()
 
@@ -71,7 +76,7 @@ def hint_inspection(tenant: str, kind: str, digest: str) -> bool:
 
 
 def waiting(queue: str) -> int:
-    """How many hints lie unread in a queue. Raises `OperationalError` if the broker does not answer."""
+    """How many hints lie unread in a queue. Raises one of `AWAY` if the broker does not answer."""
     with celery.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=CONNECT_SECONDS)
         return int(connection.default_channel.client.llen(queue))
@@ -79,7 +84,7 @@ def waiting(queue: str) -> int:
 
 def refuse(worker: str, why: str | None) -> None:
     """Note why the workers of this machine refuse all work, for an hour; None: they do not. Best effort."""
-    with suppress(OperationalError, OSError), celery.connection_for_write() as connection:
+    with suppress(*AWAY), celery.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=CONNECT_SECONDS)
         client = connection.default_channel.client
         if why is None:
@@ -89,7 +94,7 @@ def refuse(worker: str, why: str | None) -> None:
 
 
 def refusals() -> dict[str, str]:
-    """Why workers refuse work, by machine. Raises `OperationalError` if the broker does not answer."""
+    """Why workers refuse work, by machine. Raises one of `AWAY` if the broker does not answer."""
     with celery.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=CONNECT_SECONDS)
         client = connection.default_channel.client
@@ -98,10 +103,22 @@ def refusals() -> dict[str, str]:
         return {worker: note.decode() for worker, note in notes if note is not None}
 
 
+@cache
+def _sender() -> ThreadPoolExecutor:
+    """The thread that sends. One: while it waits for a broker that does not answer, there is no use in waiting more."""
+    return ThreadPoolExecutor(1, thread_name_prefix="hints")
+
+
 def _send(task: str, arguments: list[str]) -> bool:
+    sent: Future[None] = _sender().submit(_publish, task, arguments)
     try:
-        celery.send_task(task, args=arguments, retry=False, ignore_result=True)
-    except (OperationalError, OSError) as error:
-        log.warning("hint.lost", task=task, arguments=arguments, error=str(error))
+        sent.result(SEND_SECONDS)
+    except (*AWAY, TimeoutError) as error:
+        sent.cancel()  # if it has not begun; else it may yet arrive, which does no harm
+        log.warning("hint.lost", task=task, arguments=arguments, error=str(error) or "no answer")
         return False
     return True
+
+
+def _publish(task: str, arguments: list[str]) -> None:
+    celery.send_task(task, args=arguments, retry=False, ignore_result=True)

@@ -156,8 +156,13 @@ def _environment(program: Program) -> dict[str, str]:
     return {name: value for name, value in changed.items() if value is not None}
 
 
+def bound(command: list[str]) -> list[str]:
+    """The command for a child that the kernel kills when the thread that spawns it ends (Linux only)."""
+    return [sys.executable, "-I", "-S", "-c", _BIND, str(os.getpid()), *command]
+
+
 def _spawn(program: Program) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-I", "-S", "-c", _BIND, str(os.getpid()), *program.command]
+    command = bound(program.command)
     output = None if program.log is None else _open_log(program.log)
     try:
         return subprocess.Popen(

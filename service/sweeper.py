@@ -3,9 +3,7 @@
 import threading
 
 import structlog
-from kombu.exceptions import OperationalError
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from service import broker
 from service.settings import Settings
@@ -44,15 +42,15 @@ def _room(queue: str) -> bool:
     """Is the broker there, and its queue short enough to take more?"""
     try:
         return broker.waiting(queue) < BACKLOG
-    except (OperationalError, OSError) as error:
+    except broker.AWAY as error:
         log.warning("sweep.no_broker", queue=queue, error=str(error))
         return False
 
 
 def run(engine: Engine, settings: Settings, stop: threading.Event) -> None:
-    """Sweep until told to stop. A database that is away for a while ends nothing."""
+    """Sweep until told to stop. Nothing ends it: a sweep that failed is repeated, whatever the reason."""
     while not stop.wait(settings.sweep_seconds):
         try:
             run_once(engine, min(PATIENCE, settings.lease_seconds))
-        except SQLAlchemyError as error:
-            log.warning("sweep.failed", error=str(error))
+        except Exception as error:  # this thread is all that finds lost work again; a fault of ours must not end it
+            log.warning("sweep.failed", error=str(error), kind=type(error).__name__)

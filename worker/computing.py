@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,10 @@ from service.store.blobs import Blobs
 from service.store.evaluations import Claim
 from worker import first, lots, metrics, pictures
 from worker.ablation import trials
-from worker.ablation.graft import Clamp
 from worker.ablation.trials import Trials
 from worker.children import Children
 from worker.course import FIRST, Course, Subject
-from worker.formats.datasets import UNPACKED_LIMIT
+from worker.formats.tables import UNPACKED_LIMIT
 from worker.programs import Program
 from worker.sandbox.parent import MIB, Child
 from worker.targets import Bools, Floats, Ints, Target
@@ -99,7 +98,8 @@ class Computing:
         """Put masks into the open model."""
         assert self._model is not None
         assert self._dataset is not None
-        clamp: Clamp = "mean" if course.means is not None else "zero"  # before the means are known, only to find them
+        # Before the means are known, only to find them.
+        clamp: Literal["zero", "mean"] = "mean" if course.means is not None else "zero"
         self._masks_means = clamp == "mean"
         loaded = self._model.load(
             self._dataset.inputs,

@@ -45,20 +45,30 @@ def run(settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, stopping
     with ExitStack() as stack:
         run = Run(settings, engine, blobs, claim, stack.enter_context(scratch.folder(settings.scratch)))
         stack.callback(run.close)
-        heart = stack.enter_context(Heart(engine, claim, settings.lease_seconds, run.kill))
+        limit = run.config.limits.seconds
+        heart = stack.enter_context(Heart(engine, claim, settings.lease_seconds, run.kill, limit))
         try:
             run.work(stopping)
         except ClaimLostError:
+            if heart.late:
+                return _fail(engine, claim, _too_late(limit))
             log.info("evaluation.lost", evaluation=claim.evaluation, epoch=claim.epoch)
         except problems.Problem as problem:
-            log.info("evaluation.failed", evaluation=claim.evaluation, problem=problem.body())
             _fail(engine, claim, problem)
         except (Crashed, TimedOut):
             if not heart.lost:  # a lost heart kills the child; anything else is a fault of ours
                 raise
 
 
+def _too_late(limit: float) -> problems.Problem:
+    return problems.DeadlineExceeded(
+        f"The evaluation may take {limit:g} s, and these are over. Raise `limits.seconds`, ask for less precision, or "
+        "start more workers."
+    )
+
+
 def _fail(engine: Engine, claim: Claim, problem: problems.Problem) -> None:
+    log.info("evaluation.failed", evaluation=claim.evaluation, problem=problem.body())
     try:
         with transaction(engine) as db:
             evaluations.fail(db, claim, problem)
@@ -158,10 +168,7 @@ class Run:
 
     def _in_time(self, seconds: float) -> None:
         if seconds > self.config.limits.seconds:
-            raise problems.DeadlineExceeded(
-                f"The evaluation ran for {seconds:.0f} s and may take {self.config.limits.seconds:.0f}. Raise "
-                "`limits.seconds`, ask for less precision, or start more workers."
-            )
+            raise _too_late(self.config.limits.seconds)
 
     def _crashed(self, crash: Crashed, held: Held | None) -> None:
         """Count a crash at the chunk it happened at; the third ends the evaluation."""

@@ -5,7 +5,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOCK = "owner"
@@ -14,32 +14,49 @@ LOCK = "owner"
 @contextmanager
 def folder(root: Path) -> Iterator[Path]:
     """A new folder under `root`. A lock that dies with this process tells others that it is in use."""
-    path = root / f"work-{uuid.uuid4().hex}"
-    path.mkdir(parents=True)
-    lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    path, lock = _owned(root)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(lock)
 
 
+def _owned(root: Path) -> tuple[Path, int]:
+    while True:
+        path = root / f"work-{uuid.uuid4().hex}"
+        path.mkdir(parents=True)
+        try:
+            lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # swept away while it was empty
+            continue
+        except OSError:  # no room
+            path.rmdir()
+            raise
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:
+            return path, lock
+        os.close(lock)  # swept away before it was locked
+
+
 def sweep(root: Path) -> int:
     """Remove the folders of dead owners. Returns how many."""
-    swept = 0
-    for path in root.glob("work-*"):
-        try:
-            lock = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:  # being made or removed at this moment
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        else:
-            shutil.rmtree(path, ignore_errors=True)
-            swept += 1
-        finally:
-            os.close(lock)
-    return swept
+    return sum(_swept(path) for path in root.glob("work-*"))
+
+
+def _swept(path: Path) -> bool:
+    try:
+        lock = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:  # being made or removed at this moment, or its owner died right then
+        with suppress(OSError):
+            path.rmdir()
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+        return True
+    finally:
+        os.close(lock)

@@ -91,8 +91,9 @@ def _check_walls(settings: Settings) -> None:
 
 @signals.worker_process_init.connect
 def _follow_parent(**_: Any) -> None:
-    """A pool process, and so its child, must not outlive a worker that was killed."""
+    """A pool process, and so its child, must not outlive a worker that was killed; one before it may have been."""
     walls.die_with_parent()
+    scratch.sweep(Settings().scratch)
 
 
 @signals.worker_shutting_down.connect
@@ -111,7 +112,7 @@ def evaluate(evaluation: str) -> None:
             claim = evaluations.claim(db, evaluation, place.name, place.settings.lease_seconds)
         if claim is not None:
             runner.run(place.settings, place.engine, place.blobs, claim, stopping())
-    except SQLAlchemyError as error:  # the lease runs out, and the sweeper asks somebody else
+    except (SQLAlchemyError, OSError) as error:  # the lease runs out, and the sweeper asks somebody else
         log.warning("evaluation.left", evaluation=evaluation, error=str(error))
 
 
@@ -121,5 +122,5 @@ def inspect(tenant: str, kind: Kind, digest: str) -> None:
     place = workplace()
     try:
         inspector.inspect(place.settings, place.engine, place.blobs, tenant, kind, digest)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OSError) as error:
         log.warning("inspection.left", tenant=tenant, kind=kind, digest=digest, error=str(error))

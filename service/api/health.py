@@ -5,7 +5,6 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, RedirectResponse
-from kombu.exceptions import OperationalError
 from sqlalchemy import text
 
 from service import __version__, broker, problems
@@ -38,7 +37,7 @@ def ready(backends: Used) -> JSONResponse:
 def _refusing(broker_state: str) -> dict[str, Any]:
     """Why workers refuse work, if any do."""
     if broker_state == "ok":
-        with suppress(OperationalError, OSError):
+        with suppress(*broker.AWAY):
             if notes := broker.refusals():
                 return {"workers_refusing": notes}
     return {}
@@ -62,10 +61,7 @@ def _blobs(backends: Used) -> None:
 
 
 def _broker(_backends: Used) -> None:
-    try:
-        broker.waiting(broker.EVALUATIONS)
-    except OperationalError as error:
-        raise ConnectionError from error
+    broker.waiting(broker.EVALUATIONS)
 
 
 @router.get("/problems/{type}", openapi_extra=PUBLIC, responses=documented(problems.NotFound))

@@ -1,12 +1,16 @@
 """Files that an upload is written to until it is whole: counted, hashed on the way, gone if nobody takes them over."""
 
 import errno
+import fcntl
 import hashlib
+import os
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from service import packing, problems
 
@@ -38,12 +42,14 @@ class StagingFile:
     """A file that is being written; leaving the block removes it, unless the blob store has taken it over."""
 
     def __init__(self, folder: Path, allowance: Allowance) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"upload-{uuid.uuid4().hex}"
         self.size = 0
         self._allowance = allowance
         self._hash = hashlib.sha256()
-        self._file = self.path.open("xb")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.path, self._file = _owned(folder)
+        except OSError as error:
+            raise storage(error) from error
 
     def write(self, data: bytes | memoryview) -> None:
         """Append; raises `ContentTooLarge`, or `InsufficientStorage` if the disk is full."""
@@ -82,8 +88,31 @@ class StagingFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.close()
+        with suppress(OSError):  # what it still holds finds no room either, and nobody wants it
+            self._file.close()
         self.path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> int:
+    """Remove what processes that were killed left in the folder. Returns how many files."""
+    swept = 0
+    for path in folder.glob("upload-*"):
+        with suppress(FileNotFoundError), path.open("rb") as file, suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+            swept += 1
+    return swept
+
+
+def _owned(folder: Path) -> tuple[Path, IO[bytes]]:
+    """A new file. A lock that dies with this process tells `sweep` that it is in use."""
+    while True:
+        path = folder / f"upload-{uuid.uuid4().hex}"
+        file = path.open("xb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return path, file
+        file.close()  # swept away before it was locked
 
 
 def too_large(limit: int) -> problems.ContentTooLarge:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from service.scoring.interval import Estimate, Estimator, cell, student
 from service.scoring.reference import Reference
@@ -53,6 +52,8 @@ def half_life(points: Sequence[Point], *, reference: Reference, reach: float) ->
         points, level = [Point(p.fraction, -p.value, -p.high, -p.low, p.trials) for p in points], -level
     at = np.array([point.fraction for point in points])
     weights = np.array([point.trials for point in points], np.float64)
+    from scipy.optimize import isotonic_regression  # here, since every process would pay for it at its start
+
     fit = isotonic_regression([point.value for point in points], weights=weights, increasing=False).x
     below = np.flatnonzero(fit <= level)
     if len(below) == 0 or below[0] == 0:

@@ -32,8 +32,11 @@ class Blobs:
             file.replace(target)
         except OSError:  # another file system: copy beside the target first, so that nobody sees half a blob
             near = target.with_suffix(".part")
-            shutil.copyfile(file, near)
-            near.replace(target)
+            try:
+                shutil.copyfile(file, near)
+                near.replace(target)
+            finally:
+                near.unlink(missing_ok=True)  # there is one only where the disk is full
             file.unlink()
 
     def fetch(self, tenant: str, kind: str, digest: str, scratch: Path) -> Path:

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -15,6 +15,16 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Float
 
 BUSY_SECONDS = 20  # how long a writer waits for SQLite's one write lock
+# A server that vanished without a word is noticed within 20 s, whether we wait for its answer or it for our data.
+PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+AWAY = (DBAPIError, NoConnectionError)  # what is raised where the database does not answer; `fault_of_ours` tells
+NO_ROOM = {"SQLITE_FULL", "53100"}  # names of SQLite, states of PostgreSQL
 MIGRATION_LOCK = 0x1E510  # any number; PostgreSQL's advisory lock of whoever migrates
 
 
@@ -40,7 +50,7 @@ def connect(url: str) -> Engine:
     """An engine for SQLite (one machine) or PostgreSQL (many). Nothing is opened before the first transaction."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args=PATIENCE)
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
@@ -61,6 +71,17 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
+def fault_of_ours(error: Exception) -> bool:
+    """Was it the statement that was wrong, and not the database that did not answer?"""
+    return isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError)
+
+
+def no_room(error: Exception) -> bool:
+    """Did the database find no room on its disk?"""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return {getattr(cause, "sqlite_errorname", None), getattr(cause, "sqlstate", None)} & NO_ROOM != set()
+
+
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
     """A session whose work is committed at the end of the block, or not at all."""
@@ -77,6 +98,9 @@ def reading(engine: Engine) -> Iterator[Session]:
 
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Bring the tables up to date, or to a revision. Safe to call from several processes at once."""
+    from alembic import command  # here, since workers never migrate, and would pay for it at their start
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")

@@ -1,0 +1,57 @@
+"""A broker that takes connections and never answers holds up no caller for long, and ends no sweeper."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from service import broker, sweeper
+from service.settings import Settings
+from tests.conftest import use_broker, wait_until
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The URL of a broker whose machine vanished: the kernel takes connections, nobody reads them."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
+
+
+def test_a_hint_is_given_up(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller goes on, although the connection would be waited for much longer; the sweeper repeats the hint."""
+    monkeypatch.setattr(broker, "SEND_SECONDS", 0.2)
+    use_broker(silent)
+    begun = time.monotonic()
+    assert not broker.hint_evaluation("ev_1")
+    assert not broker.hint_inspection("model", "sha256:1")
+    assert time.monotonic() - begun < broker.options()["broker_transport_options"]["socket_timeout"]
+
+
+def test_a_sweep_survives(silent: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It finds no room for hints, and says so."""
+    monkeypatch.setitem(broker.celery.conf.broker_transport_options, "socket_timeout", 0.2)
+    use_broker(silent)
+    assert sweeper.run_once(engine) == 0
+
+
+def test_sweeping_goes_on_after_any_fault(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a sweep raises, the next one comes: nothing else finds lost work again."""
+    sweeps: list[float] = []
+
+    def fail(*_: Any) -> int:
+        sweeps.append(time.monotonic())
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(sweeper, "run_once", fail)
+    stop = threading.Event()
+    sweeping = threading.Thread(target=sweeper.run, args=(engine, Settings(sweep_seconds=0.01), stop))
+    sweeping.start()
+    try:
+        wait_until(lambda: len(sweeps) > 2, "a third sweep")
+    finally:
+        stop.set()
+        sweeping.join()
