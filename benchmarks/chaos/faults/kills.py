@@ -1,0 +1,149 @@
+"""kill -9, of everything there is: at random moments, while evaluations are under way."""
+
+import time
+from contextlib import suppress
+
+import psutil
+
+from benchmarks.chaos.arena import Arena, Fault
+from benchmarks.chaos.servers import Postgresql, until
+from benchmarks.chaos.stack import Part, children, pools
+
+PATIENCE = 120.0  # seconds without a victim, after which something is wrong
+
+
+def workers(arena: Arena, count: int) -> None:
+    """kill -9 of a worker's first process; its pool process and its child must die with it."""
+    with arena.feeding():
+        for _ in range(count):
+            part, held = _busy(arena)
+            part.kill()
+            _hurt(arena, held)
+            part.start()
+            arena.pause(0.0, 0.3)
+
+
+def pool_processes(arena: Arena, count: int) -> None:
+    """kill -9 of the process that drives an evaluation; its worker replaces it."""
+    with arena.feeding():
+        for _ in range(count):
+            part, held = _busy(arena)
+            for pool in pools(part):
+                with suppress(psutil.NoSuchProcess):
+                    pool.kill()
+            _hurt(arena, held)
+            arena.pause(0.0, 0.3)
+
+
+def compute_processes(arena: Arena, count: int) -> None:
+    """kill -9 of the child that holds the model."""
+    with arena.feeding():
+        for _ in range(count):
+            part, held = _busy(arena, with_child=True)
+            before = [(evaluation, epoch, arena.watch.computed(evaluation)) for evaluation, epoch, _ in held]
+            for child in children(part):
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+            arena.faults += 1
+            for evaluation, epoch, chunks in before:
+                arena.watch.wound(evaluation, epoch, chunks)
+            arena.pause(0.0, 0.3)
+
+
+def apis(arena: Arena, count: int) -> None:
+    """kill -9 of an API process, the sweeper's thread with it, while callers submit and read."""
+    with arena.feeding():
+        for _ in range(count):
+            part = arena.random.choice(arena.stack.apis)
+            part.kill()
+            arena.faults += 1
+            begun = time.monotonic()
+            arena.pause(0.0, 0.2)
+            part.start()
+            until(arena.stack.answers, "the API answers again")
+            arena.recoveries.append(time.monotonic() - begun)
+            arena.pause(0.0, 0.2)
+
+
+def brokers(arena: Arena, count: int) -> None:
+    """kill -9 of the broker, and all hints with it."""
+    with arena.feeding():
+        for _ in range(count):
+            arena.stack.broker.kill()
+            arena.faults += 1
+            arena.pause(0.0, 0.5)
+            epochs = arena.watch.epochs()
+            arena.stack.broker.start()
+            begun = time.monotonic()
+            if arena.faults % 5 == 0:  # wait for the recovery now and then; most of the time, hit again before it
+                until(lambda epochs=epochs: arena.watch.epochs() > epochs, "work is claimed again", 120, 0.05)
+                arena.recoveries.append(time.monotonic() - begun)
+            arena.pause(0.0, 0.5)
+
+
+def sweepers(arena: Arena, count: int) -> None:
+    """All API processes, and so all sweepers, are dead when a worker dies: who comes back takes the work up.
+
+    The sweeper is a thread of the API's process. A thread cannot be killed by itself.
+    """
+    with arena.feeding():
+        for _ in range(count):
+            part, held = _busy(arena)
+            for api in arena.stack.apis:
+                api.kill()
+            part.kill()
+            _hurt(arena, held)
+            part.start()
+            arena.pause(0.0, 1.5 * arena.lease)
+            for api in arena.stack.apis:
+                api.start()
+            until(arena.stack.answers, "the API answers again")
+    arena.said.append("the sweeper is a thread of the API: it dies with that process, not by itself")
+
+
+def databases(arena: Arena, count: int) -> None:
+    """kill -9 of PostgreSQL."""
+    database = arena.stack.database
+    assert isinstance(database, Postgresql)
+    with arena.feeding():
+        for _ in range(count):
+            epochs = arena.watch.epochs()
+            database.kill()
+            arena.faults += 1
+            arena.pause(0.0, 1.0)
+            database.start_again()
+            begun = time.monotonic()
+            until(lambda epochs=epochs: arena.watch.epochs() > epochs, "work is claimed again", 120, 0.05)
+            arena.recoveries.append(time.monotonic() - begun)
+            arena.pause(0.0, 0.5)
+
+
+def _busy(arena: Arena, with_child: bool = False) -> tuple[Part, list[tuple[str, int, int]]]:
+    """A worker, at random, that holds an evaluation which may be hurt; and what it holds."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        part = arena.random.choice(arena.stack.workers)
+        held = arena.watch.held_by({process.pid for process in pools(part)})
+        fair = held and all(arena.watch.may_be_hurt(evaluation) for evaluation, _, _ in held)
+        if fair and (not with_child or children(part)):
+            return part, held
+        time.sleep(0.02)
+    raise TimeoutError("no worker was busy")
+
+
+def _hurt(arena: Arena, held: list[tuple[str, int, int]]) -> None:
+    arena.faults += 1
+    for evaluation, epoch, sharing in held:
+        if sharing == 1:  # else another worker's claim would look like a recovery
+            arena.watch.wound(evaluation, epoch)
+
+
+FAULTS = [
+    Fault("worker", workers, "kill -9 of a worker", 50, 1000),
+    Fault("pool", pool_processes, "kill -9 of a worker's pool process", 5, 1000),
+    Fault("child", compute_processes, "kill -9 of a compute process", 50, 1000),
+    Fault("api", apis, "kill -9 of an API process", 50, 1000),
+    Fault("broker", brokers, "kill -9 of Valkey", 50, 1000),
+    Fault("sweeper", sweepers, "kill -9 of all API processes, and a worker", 3, 100),
+    Fault("postgresql", databases, "kill -9 of PostgreSQL", 5, 100, databases=("postgresql",)),
+]
