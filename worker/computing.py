@@ -18,14 +18,14 @@ from service.schemas import Config
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.evaluations import Claim
-from worker import first, lots, metrics, pictures
+from worker import first, lots, metrics, pictures, scratch
 from worker.ablation import trials
 from worker.ablation.trials import Trials
 from worker.children import Children
 from worker.course import FIRST, Course, Subject
 from worker.formats.tables import UNPACKED_LIMIT
 from worker.programs import Program
-from worker.sandbox.parent import MIB, Child
+from worker.sandbox.parent import MIB, Child, Crashed
 from worker.targets import Bools, Floats, Ints, Target
 
 INTACT_BLOCK = 4096  # examples of the intact pass asked for at once; small enough to notice a lost claim soon
@@ -194,7 +194,11 @@ class Computing:
         file = self._blobs.fetch(self._claim.tenant, "dataset", self._claim.dataset, self._folder)
         inputs = self._folder / "inputs"
         child = self._children.start(UNPACKED_LIMIT)
-        found, arrays = child.read_dataset(file, inputs_out=inputs, reading=self._reading(model))
+        try:
+            found, arrays = child.read_dataset(file, inputs_out=inputs, reading=self._reading(model))
+        except Crashed as crash:
+            scratch.check_room(self._folder, crash)
+            raise
         self._children.end(child)
         pairing.written(model, found)
         return Dataset(inputs, found, arrays.get("labels"), arrays.get("weights"))

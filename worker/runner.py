@@ -55,6 +55,11 @@ def run(settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, stopping
             log.info("evaluation.lost", evaluation=claim.evaluation, epoch=claim.epoch)
         except problems.Problem as problem:
             _fail(engine, claim, problem)
+        except OSError as error:
+            if not scratch.is_full(error):
+                raise
+            log.warning("evaluation.no_room", evaluation=claim.evaluation, error=str(error))
+            run.release()
         except (Crashed, TimedOut):
             if not heart.lost:  # a lost heart kills the child; anything else is a fault of ours
                 raise
@@ -98,7 +103,7 @@ class Run:
         course: Course | None = None
         while True:
             if stopping:
-                return self._release()
+                return self.release()
             try:
                 if course is None or not self._computing.ready:
                     course = self._prepare(course)
@@ -134,6 +139,7 @@ class Run:
         """
         end = FIRST if self.config.clamp == "mean" or self.config.metric == "agreement" else None
         with transaction(self.engine) as db:
+            self._in_time(evaluations.seconds_run(db, self.claim.evaluation))
             held = chunks.hold(db, self.claim, 0, end, self.config.limits.workers)
         return self._checked(held)
 
@@ -189,7 +195,8 @@ class Run:
             evaluations.finish(db, self.claim, result, course.next)
         log.info("evaluation.succeeded", evaluation=self.claim.evaluation, chunks=course.next)
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Give the claim back, for any worker to go on at once."""
         with transaction(self.engine) as db:
             evaluations.release(db, self.claim)
         log.info("evaluation.released", evaluation=self.claim.evaluation)

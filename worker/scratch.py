@@ -1,5 +1,6 @@
 """Folders for one piece of work: gone at its end, and swept away later if their owner was killed."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -9,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOCK = "owner"
+LEAST_ROOM = 1024**2  # bytes; a disk with less is full
 
 
 @contextmanager
@@ -37,6 +39,21 @@ def _owned(root: Path) -> tuple[Path, int]:
         if os.fstat(lock).st_nlink:
             return path, lock
         os.close(lock)  # swept away before it was locked
+
+
+def check_room(folder: Path, error: Exception) -> None:
+    """Raise OSError if the disk is full: then that, and not the file it read, is why a child failed.
+
+    Asked of the kernel, since a child can be made to say anything.
+    """
+    space = os.statvfs(folder)
+    if space.f_bavail * space.f_frsize < LEAST_ROOM:
+        raise OSError(errno.ENOSPC, f"no room in the scratch folder ({error})") from error
+
+
+def is_full(error: OSError) -> bool:
+    """Is it the disk that is full?"""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def sweep(root: Path) -> int:

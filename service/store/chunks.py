@@ -7,7 +7,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from service import schemas
-from service.store.evaluations import Claim, ClaimLostError, writing
+from service.store.evaluations import NOBODY, Claim, ClaimLostError, writing
 from service.store.session import clock
 from service.store.tables import ChunkRow, ClaimRow
 
@@ -59,8 +59,8 @@ def _insert(db: Session, claim: Claim, index: int) -> Held:
 
 
 def _take_over(db: Session, claim: Claim, row: ChunkRow) -> Held:
-    """Take a chunk whose holder is gone (or that this claim itself dropped when its child crashed)."""
-    lost = 0 if row.epoch == claim.epoch else 1
+    """Take a chunk whose holder is gone, or gave it back (or that this claim itself dropped when its child crashed)."""
+    lost = 0 if row.epoch in (claim.epoch, NOBODY) else 1
     taken = update(ChunkRow).where(_is(claim, row.index)).values(epoch=claim.epoch, losses=ChunkRow.losses + lost)
     return Held(*db.execute(taken.returning(ChunkRow.index, ChunkRow.crashes, ChunkRow.losses)).one())
 

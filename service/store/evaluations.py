@@ -22,6 +22,7 @@ from service.store.session import clock
 from service.store.tables import ChunkRow, ClaimRow, EvaluationRow, IdempotencyRow
 
 UNENDED = ("queued", "running")
+NOBODY = 0  # an epoch that no claim has
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,9 @@ def beat(db: Session, claim: Claim, lease: float) -> None:
 def release(db: Session, claim: Claim) -> None:
     """Give a claim back, so that another worker need not wait for its lease to run out."""
     db.execute(delete(ClaimRow).where(_of(claim)))
+    # Given back is not lost: the chunk it held counts no loss.
+    held = (ChunkRow.evaluation == claim.evaluation, ChunkRow.epoch == claim.epoch, ChunkRow.payload.is_(None))
+    db.execute(update(ChunkRow).where(*held).values(epoch=NOBODY))
     # Due for a hint at once; nothing happens if the evaluation has ended.
     db.execute(update(EvaluationRow).where(EvaluationRow.id == claim.evaluation).values(hinted_at=0.0))
 

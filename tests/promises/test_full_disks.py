@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,8 @@ def test_the_database_finds_no_room(tmp_path: Path, mount: Mount, start: Callabl
     client = start(database_url=f"sqlite:///{place}/lesion.db")
     assert kept(client, b"small")
     filler = place / "filler"
-    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-        while True:
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:  # until there is no room
             file.write(bytes(4096))
     refused = [kept(client, os.urandom(16)) for _ in range(300)].count(False)
     assert refused > 0
