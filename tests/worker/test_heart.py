@@ -15,8 +15,7 @@ from tests.conftest import wait_until
 from worker.heart import Heart
 
 
-@pytest.fixture
-def claim(engine: Engine) -> Claim:
+def claimed(engine: Engine) -> Claim:
     """A claim on an evaluation that runs."""
     fresh = {"size": 1, "state": "ready", "created_at": 0.0, "hinted_at": 0.0}
     with transaction(engine) as db:
@@ -28,13 +27,18 @@ def claim(engine: Engine) -> Claim:
     return found
 
 
+@pytest.fixture
+def claim(engine: Engine) -> Claim:
+    return claimed(engine)
+
+
 def test_work_stops_before_its_lease_can_run_out_unseen(tmp_path: Path) -> None:
     """A database that holds every beat for longer than a lease: the worker stops while it is still held."""
     engine = connect(f"sqlite:///{tmp_path}/lesion.db")
     migrate(engine)
     locker = sqlite3.connect(tmp_path / "lesion.db", isolation_level=None, check_same_thread=False)
     stopped = threading.Event()
-    with Heart(engine, Claim("ev", 1, *["x"] * 3, 0.0), 1.0, stopped.set) as heart:  # type: ignore[arg-type]
+    with Heart(engine, claimed(engine), 1.0, stopped.set) as heart:
         locker.execute("BEGIN EXCLUSIVE")
         wait_until(stopped.is_set, "the work is told to stop", 10)  # a beat waits for the lock for 20 s
         assert heart.lost
