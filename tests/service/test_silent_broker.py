@@ -27,7 +27,7 @@ def test_a_hint_is_given_up(silent: str, monkeypatch: pytest.MonkeyPatch) -> Non
     use_broker(silent)
     begun = time.monotonic()
     assert not broker.hint_evaluation("ev_1")
-    assert not broker.hint_inspection("model", "sha256:1")
+    assert not broker.hint_inspection("default", "model", "sha256:1")
     assert time.monotonic() - begun < broker.options()["broker_transport_options"]["socket_timeout"]
 
 

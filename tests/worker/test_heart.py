@@ -5,31 +5,21 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, insert, update
+from sqlalchemy import Engine, update
 
 from service.store import evaluations
 from service.store.evaluations import Claim
 from service.store.session import clock, connect, migrate, transaction
-from service.store.tables import ArtifactRow, EvaluationRow
+from service.store.tables import EvaluationRow
 from tests.conftest import wait_until
+from tests.service.store.test_evaluations import claimed, new
 from worker.heart import Heart
-
-
-def claimed(engine: Engine) -> Claim:
-    """A claim on an evaluation that runs."""
-    fresh = {"size": 1, "state": "ready", "created_at": 0.0, "hinted_at": 0.0}
-    with transaction(engine) as db:
-        for kind in ("model", "dataset"):
-            db.execute(insert(ArtifactRow).values(kind=kind, digest=kind, **fresh))
-        row, _ = evaluations.create(db, evaluations.Asked("model", "dataset", "{}", 1, "fingerprint"))
-        found = evaluations.claim(db, row.id, "worker", 30)
-    assert found is not None
-    return found
 
 
 @pytest.fixture
 def claim(engine: Engine) -> Claim:
-    return claimed(engine)
+    """A claim on an evaluation that runs."""
+    return claimed(engine, new(engine))
 
 
 def test_work_stops_before_its_lease_can_run_out_unseen(tmp_path: Path) -> None:
@@ -38,7 +28,7 @@ def test_work_stops_before_its_lease_can_run_out_unseen(tmp_path: Path) -> None:
     migrate(engine)
     locker = sqlite3.connect(tmp_path / "lesion.db", isolation_level=None, check_same_thread=False)
     stopped = threading.Event()
-    with Heart(engine, claimed(engine), 1.0, stopped.set) as heart:
+    with Heart(engine, claimed(engine, new(engine)), 1.0, stopped.set) as heart:
         locker.execute("BEGIN EXCLUSIVE")
         wait_until(stopped.is_set, "the work is told to stop", 10)  # a beat waits for the lock for 20 s
         assert heart.lost
