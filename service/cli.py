@@ -197,13 +197,14 @@ def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] 
     """Run the API alone, as containers do. Settings come from LESION_*."""
     import uvicorn
 
+    from service import leaving
     from service.app import create_app
 
     logs.configure()
     settings = _settings()
     if listening is None:
         _check(settings)
-    server = uvicorn.Server(
+    server = leaving.Server(
         uvicorn.Config(
             create_app(settings),
             host=settings.host,

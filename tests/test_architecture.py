@@ -45,6 +45,14 @@ def test_one_place_commits() -> None:
     assert committing == []
 
 
+def test_what_hostile_files_are_read_with_is_not_in_the_worker() -> None:
+    """A worker starts without any library that its children read models and datasets with: slow, and theirs alone."""
+    libraries = "onnx onnx_ir onnxruntime sympy torch pyarrow PIL google.protobuf"
+    code = f"import sys, worker.tasks; print(*set({libraries.split()}) & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""
+
+
 def test_environment_is_read_in_settings_alone() -> None:
     """Settings come from one class; others hand the environment on to child processes, or look for CUDA's libraries."""
     reading = {path.name for path in SOURCES if re.search(r"os\.environ|os\.getenv", path.read_text())}

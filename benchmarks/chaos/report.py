@@ -18,7 +18,7 @@ def line(outcome: Outcome) -> str:
     times = [quantile(recoveries, 0.5), quantile(recoveries, 0.99), max(recoveries, default=math.nan)]
     shown = "".join("     -" if math.isnan(each) else f"{each:6.2f}" for each in times)
     return (
-        f"{outcome.fault:16} {outcome.database:11} {outcome.faults:6} {outcome.accepted:8} {len(found.lost):5} "
+        f"{outcome.fault:16} {outcome.options.database:11} {outcome.faults:6} {outcome.accepted:8} {len(found.lost):5} "
         f"{len(found.doubled):7} {len(found.stale):5} {len(found.orphans):7}        {shown} {outcome.seconds:8.0f}"
     )
 
@@ -35,9 +35,9 @@ def written(outcome: Outcome, file: Path) -> None:
     found, recoveries = outcome.verdict, outcome.recoveries
     told: dict[str, Any] = {
         "class": outcome.fault,
-        "database": outcome.database,
-        "lease": outcome.lease,
-        "seed": outcome.seed,
+        "database": outcome.options.database,
+        "lease": outcome.options.lease,
+        "seed": outcome.options.seed,
         "faults": outcome.faults,
         "accepted": outcome.accepted,
         "lost": len(found.lost),

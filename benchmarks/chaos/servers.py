@@ -43,10 +43,6 @@ class Broker:
         self.socket = f"{self._place.name}/broker.sock"
         self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def url(self) -> str:
-        return f"redis+socket://{self.socket}"
-
     def start(self) -> None:
         """Start it, and wait until it answers."""
         program = valkey.program(self.socket, self._folder, self._folder / "broker.log")
@@ -93,9 +89,8 @@ class Postgresql:
 
     kind = "postgresql"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self._server: Any = None
-        self._folder = folder
         self.url = ""
 
     def start(self) -> None:

@@ -111,24 +111,26 @@ def pools(part: Part) -> list[psutil.Process]:
 
 
 class Stack:
-    """A context manager: the whole service in a folder, on loopback without keys, gone at the end."""
+    """A context manager: the whole service in a folder, on loopback without keys, gone at the end.
+
+    rows: where SQLite's file lies. changes: settings beside those that all have.
+    """
 
     def __init__(
         self,
         folder: Path,
         *,
-        database: str = "sqlite",
-        lease: float = 2.0,
+        database: str,
+        rows: Path,
+        lease: float,
         workers: int = 2,
         apis: int = 2,
-        proxied: bool = False,
         **changes: Any,
     ) -> None:
-        self.folder, self._counts = folder, (apis, workers)
-        self._proxied, self._changes = proxied, changes
+        self.folder, self._counts, self._changes = folder, (apis, workers), changes
         self.broker = Broker(folder)
-        self.database: Database = Sqlite(folder) if database == "sqlite" else Postgresql(folder)
-        self.proxy: Proxy | None = None
+        self.database: Database = Sqlite(rows) if database == "sqlite" else Postgresql()
+        self.proxy = Proxy(self.broker.socket)
         self.lease = lease
         self.apis: list[Part] = []
         self.workers: list[Part] = []
@@ -151,10 +153,8 @@ class Stack:
         self._ending.callback(self.database.close)
         self.broker.start()
         self.database.start()
-        if self._proxied:
-            self.proxy = Proxy(self.broker.socket)
-            self._ending.callback(self.proxy.close)
-            self.proxy.start()
+        self._ending.callback(self.proxy.close)
+        self.proxy.start()
         self.settings = Settings(**self._values())
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._ending.callback(self.listening.close)
@@ -174,7 +174,7 @@ class Stack:
         return {
             "data": self.folder,
             "database_url": self.database.url,
-            "broker_url": self.proxy.url if self.proxy else self.broker.url,
+            "broker_url": self.proxy.url,
             "lease_seconds": self.lease,
             "sweep_seconds": SWEEP if self.lease < 10 else 5.0,
             "threads": 1,

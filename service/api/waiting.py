@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.sse import ServerSentEvent
 from sqlalchemy import Engine
 
-from service import problems
+from service import leaving, problems
 from service.api import answers
 from service.schemas import ENDED
 from service.signing import Signer
@@ -45,7 +45,7 @@ async def ended(engine: Engine, tenant: str, evaluation: str, seconds: float) ->
     deadline = time.monotonic() + seconds
     row = await to_thread.run_sync(look, engine, tenant, evaluation)
     pause = FIRST_LOOK
-    while row.state not in ENDED and (left := deadline - time.monotonic()) > 0:
+    while row.state not in ENDED and not leaving.begun() and (left := deadline - time.monotonic()) > 0:
         await sleep(min(pause, left))
         pause = min(pause * 1.5, SLOWEST_LOOK)
         row = await to_thread.run_sync(look, engine, tenant, evaluation)
@@ -55,7 +55,7 @@ async def ended(engine: Engine, tenant: str, evaluation: str, seconds: float) ->
 async def events(engine: Engine, tenant: str, evaluation: str, signer: Signer) -> AsyncIterator[ServerSentEvent]:
     """`progress` whenever the row changed, `ended` once. Each event tells all, so a reader may come and go."""
     shown = ""
-    while True:
+    while not leaving.begun():  # who follows comes back, to a process that stays
         row = await to_thread.run_sync(look, engine, tenant, evaluation)
         body = answers.evaluation(row, signer).model_dump_json()
         if row.state in ENDED:

@@ -6,19 +6,18 @@ from contextlib import suppress
 import psutil
 
 from benchmarks.chaos.arena import Arena, Fault
+from benchmarks.chaos.faults.victims import busy, hurt
 from benchmarks.chaos.servers import Postgresql, until
-from benchmarks.chaos.stack import Part, children, pools
-
-PATIENCE = 120.0  # seconds without a victim, after which something is wrong
+from benchmarks.chaos.stack import children, pools
 
 
 def workers(arena: Arena, count: int) -> None:
     """kill -9 of a worker's first process; its pool process and its child must die with it."""
     with arena.feeding():
-        for _ in range(count):
-            part, held = _busy(arena)
+        for _ in arena.turns(count):
+            part, held = busy(arena)
             part.kill()
-            _hurt(arena, held)
+            hurt(arena, held)
             part.start()
             arena.pause(0.0, 0.3)
 
@@ -26,20 +25,20 @@ def workers(arena: Arena, count: int) -> None:
 def pool_processes(arena: Arena, count: int) -> None:
     """kill -9 of the process that drives an evaluation; its worker replaces it."""
     with arena.feeding():
-        for _ in range(count):
-            part, held = _busy(arena)
+        for _ in arena.turns(count):
+            part, held = busy(arena)
             for pool in pools(part):
                 with suppress(psutil.NoSuchProcess):
                     pool.kill()
-            _hurt(arena, held)
+            hurt(arena, held)
             arena.pause(0.0, 0.3)
 
 
 def compute_processes(arena: Arena, count: int) -> None:
     """kill -9 of the child that holds the model."""
     with arena.feeding():
-        for _ in range(count):
-            part, held = _busy(arena, with_child=True)
+        for _ in arena.turns(count):
+            part, held = busy(arena, with_child=True)
             before = [(evaluation, epoch, arena.watch.computed(evaluation)) for evaluation, epoch, _ in held]
             for child in children(part):
                 with suppress(psutil.NoSuchProcess):
@@ -53,8 +52,8 @@ def compute_processes(arena: Arena, count: int) -> None:
 def apis(arena: Arena, count: int) -> None:
     """kill -9 of an API process, the sweeper's thread with it, while callers submit and read."""
     with arena.feeding():
-        for _ in range(count):
-            part = arena.random.choice(arena.stack.apis)
+        for _ in arena.turns(count):
+            part = arena.drawn.choice(arena.stack.apis)
             part.kill()
             arena.faults += 1
             begun = time.monotonic()
@@ -68,14 +67,14 @@ def apis(arena: Arena, count: int) -> None:
 def brokers(arena: Arena, count: int) -> None:
     """kill -9 of the broker, and all hints with it."""
     with arena.feeding():
-        for _ in range(count):
+        for turn in arena.turns(count):
             arena.stack.broker.kill()
             arena.faults += 1
             arena.pause(0.0, 0.5)
             epochs = arena.watch.epochs()
             arena.stack.broker.start()
             begun = time.monotonic()
-            if arena.faults % 5 == 0:  # wait for the recovery now and then; most of the time, hit again before it
+            if turn % 5 == 0:  # wait for the recovery now and then; most of the time, hit again before it
                 until(lambda epochs=epochs: arena.watch.epochs() > epochs, "work is claimed again", 120, 0.05)
                 arena.recoveries.append(time.monotonic() - begun)
             arena.pause(0.0, 0.5)
@@ -87,14 +86,14 @@ def sweepers(arena: Arena, count: int) -> None:
     The sweeper is a thread of the API's process. A thread cannot be killed by itself.
     """
     with arena.feeding():
-        for _ in range(count):
-            part, held = _busy(arena)
+        for _ in arena.turns(count):
+            part, held = busy(arena)
             for api in arena.stack.apis:
                 api.kill()
             part.kill()
-            _hurt(arena, held)
+            hurt(arena, held)
             part.start()
-            arena.pause(0.0, 1.5 * arena.lease)
+            arena.pause(0.0, 1.5 * arena.options.lease)
             for api in arena.stack.apis:
                 api.start()
             until(arena.stack.answers, "the API answers again")
@@ -106,7 +105,7 @@ def databases(arena: Arena, count: int) -> None:
     database = arena.stack.database
     assert isinstance(database, Postgresql)
     with arena.feeding():
-        for _ in range(count):
+        for _ in arena.turns(count):
             epochs = arena.watch.epochs()
             database.kill()
             arena.faults += 1
@@ -116,26 +115,6 @@ def databases(arena: Arena, count: int) -> None:
             until(lambda epochs=epochs: arena.watch.epochs() > epochs, "work is claimed again", 120, 0.05)
             arena.recoveries.append(time.monotonic() - begun)
             arena.pause(0.0, 0.5)
-
-
-def _busy(arena: Arena, with_child: bool = False) -> tuple[Part, list[tuple[str, int, int]]]:
-    """A worker, at random, that holds an evaluation which may be hurt; and what it holds."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        part = arena.random.choice(arena.stack.workers)
-        held = arena.watch.held_by({process.pid for process in pools(part)})
-        fair = held and all(arena.watch.may_be_hurt(evaluation) for evaluation, _, _ in held)
-        if fair and (not with_child or children(part)):
-            return part, held
-        time.sleep(0.02)
-    raise TimeoutError("no worker was busy")
-
-
-def _hurt(arena: Arena, held: list[tuple[str, int, int]]) -> None:
-    arena.faults += 1
-    for evaluation, epoch, sharing in held:
-        if sharing == 1:  # else another worker's claim would look like a recovery
-            arena.watch.wound(evaluation, epoch)
 
 
 FAULTS = [
