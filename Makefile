@@ -1,6 +1,6 @@
 # Names for what scripts/ does; none of it needs make.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock examples coverage
+.PHONY: help setup demo serve test check format lock examples coverage chaos promises
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -34,3 +34,11 @@ coverage: ## the long simulation: do 95 % intervals cover?
 
 examples: ## train the two shipped networks again; needs PYTHON=one with torch, see examples/README.md
 	$(or $(PYTHON),python3) examples/train.py
+
+chaos: ## kill, stop, cut off, fill up and delay everything, on SQLite and on PostgreSQL; figures go to chaos.jsonl
+	scripts/setup
+	.venv/bin/python -m benchmarks.chaos
+	.venv/bin/python -m benchmarks.chaos --database postgresql
+
+promises: ## write the figures of chaos.jsonl into docs/promises.md
+	.venv/bin/python -m benchmarks.promises chaos.jsonl

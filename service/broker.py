@@ -1,7 +1,8 @@
 """The way to the workers: the Celery app, the tasks' names, and hints. A hint may be lost: the row is the truth."""
 
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -20,7 +21,8 @@ EVALUATIONS = "lesion.evaluate"
 INSPECTIONS = "lesion.inspect"
 REFUSING = "lesion.refusing."  # begins the keys under which workers say why they refuse work
 CONNECT_SECONDS = 2  # a broker that is down must not hold up a caller
-SEND_SECONDS = 2.0  # nor one that takes what is sent and does not answer
+SEND_SECONDS = 1.0  # nor one that takes what is sent and does not answer
+ANSWER_SECONDS = 2.0  # for what is asked of it
 AWAY = (OperationalError, OSError, RedisError)  # what is raised where the broker does not answer, or answers nonsense
 
 log = structlog.get_logger()
@@ -77,16 +79,13 @@ def hint_inspection(tenant: str, kind: str, digest: str) -> bool:
 
 def waiting(queue: str) -> int:
     """How many hints lie unread in a queue. Raises one of `AWAY` if the broker does not answer."""
-    with celery.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=CONNECT_SECONDS)
-        return int(connection.default_channel.client.llen(queue))
+    with _asking() as client:
+        return int(client.llen(queue))
 
 
 def refuse(worker: str, why: str | None) -> None:
     """Note why the workers of this machine refuse all work, for an hour; None: they do not. Best effort."""
-    with suppress(*AWAY), celery.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=CONNECT_SECONDS)
-        client = connection.default_channel.client
+    with suppress(*AWAY), _asking() as client:
         if why is None:
             client.delete(f"{REFUSING}{worker}")
         else:
@@ -95,12 +94,18 @@ def refuse(worker: str, why: str | None) -> None:
 
 def refusals() -> dict[str, str]:
     """Why workers refuse work, by machine. Raises one of `AWAY` if the broker does not answer."""
-    with celery.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1, timeout=CONNECT_SECONDS)
-        client = connection.default_channel.client
+    with _asking() as client:
         keys = [key.decode() for key in client.scan_iter(f"{REFUSING}*", count=1000)]
         notes = ((key.removeprefix(REFUSING), client.get(key)) for key in keys)
         return {worker: note.decode() for worker, note in notes if note is not None}
+
+
+@contextmanager
+def _asking() -> Iterator[Any]:
+    """A client of the broker's, for who cannot wait long for its answers."""
+    with celery.connection_for_write(transport_options={"socket_timeout": ANSWER_SECONDS}) as connection:
+        connection.ensure_connection(max_retries=1, timeout=CONNECT_SECONDS)
+        yield connection.default_channel.client
 
 
 @cache

@@ -67,10 +67,14 @@ def stopping() -> Stopping:
 @signals.worker_init.connect
 def _prepare(**_: Any) -> None:
     logs.configure()
-    stopping()
-    settings = Settings()
-    swept = scratch.sweep(settings.scratch)
-    _check_walls(settings)
+    try:
+        stopping()
+        settings = Settings()
+        swept = scratch.sweep(settings.scratch)
+        _check_walls(settings)
+    except Exception as error:  # Celery would log it and go on: to take work behind walls that nobody has tried
+        log.error("worker.cannot_start", exc_info=error)
+        raise SystemExit(f"The worker cannot start: {error}") from error
     log.info("worker.ready", swept=swept)
 
 

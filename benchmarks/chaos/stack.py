@@ -123,7 +123,7 @@ class Stack:
         database: str,
         rows: Path,
         lease: float,
-        workers: int = 2,
+        workers: int = 3,
         apis: int = 2,
         **changes: Any,
     ) -> None:

@@ -33,7 +33,7 @@ def test_a_hint_is_given_up(silent: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_sweep_survives(silent: str, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """It finds no room for hints, and says so."""
-    monkeypatch.setitem(broker.celery.conf.broker_transport_options, "socket_timeout", 0.2)
+    monkeypatch.setattr(broker, "ANSWER_SECONDS", 0.2)
     use_broker(silent)
     assert sweeper.run_once(engine) == 0
 

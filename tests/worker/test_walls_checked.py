@@ -1,6 +1,7 @@
 """A worker asks itself whether its walls hold, before it takes work."""
 
 import pytest
+from celery import signals
 
 from service import broker
 from service.settings import Settings
@@ -36,3 +37,12 @@ def test_a_worker_whose_walls_hold_takes_its_refusal_back(said):
     """After a restart on a better kernel, say."""
     tasks._check_walls(Settings())
     assert list(said.values()) == [None]
+
+
+def test_a_worker_that_cannot_ask_takes_no_work(said, monkeypatch, tmp_path):
+    """A self-test that dies says nothing good of the walls: the worker ends, where Celery alone would go on."""
+    monkeypatch.setattr(selftest.Probe, "MODULE", "tests.worker.sandbox.no_such_module")
+    monkeypatch.setenv("LESION_DATA", str(tmp_path))
+    with pytest.raises(SystemExit, match="cannot start"):
+        signals.worker_init.send(sender=None)
+    assert said == {}

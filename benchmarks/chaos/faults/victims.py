@@ -6,6 +6,7 @@ from benchmarks.chaos.arena import Arena
 from benchmarks.chaos.stack import Part, children, pools
 
 PATIENCE = 180.0  # seconds without a victim, after which something is wrong
+SPARE = 2  # evaluations under way where there are three workers: recovery must not mean waiting for a busy one
 Held = list[tuple[str, int, int]]  # evaluation, epoch, how many may share it
 
 
