@@ -91,13 +91,13 @@ def _problem(request: Request, error: Exception) -> JSONResponse:
         headers["Connection"] = "close"
     if problem.status == 503:
         headers["Retry-After"] = "5"
-    return JSONResponse(problem.body(), problem.status, headers, media_type="application/problem+json")
+    return JSONResponse(problem.body(), problem.status, headers, media_type=problems.MEDIA)
 
 
 def _allowed(request: Request) -> set[str]:
     """The methods that are documented for an address; Starlette would name those of its first route alone."""
     paths: dict[str, dict[str, object]] = request.app.openapi()["paths"]
-    matching = [methods for path, methods in paths.items() if compile_path(path)[0].match(request.url.path)]
+    matching = [methods for path, methods in paths.items() if compile_path(path)[0].match(request.scope["path"])]
     return {method.upper() for methods in matching for method in methods}
 
 

@@ -197,7 +197,7 @@ def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] 
     """Run the API alone, as containers do. Settings come from LESION_*."""
     import uvicorn
 
-    from service import leaving
+    from service import connections, leaving
     from service.app import create_app
 
     logs.configure()
@@ -205,13 +205,11 @@ def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] 
     if listening is None:
         _check(settings)
     server = leaving.Server(
-        uvicorn.Config(
+        connections.config(
             create_app(settings),
             host=settings.host,
             port=settings.port,
             log_level="info" if listening is None else "warning",
-            access_log=False,
-            server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
     )

@@ -1,7 +1,7 @@
 """Everything that can go wrong, each with its stable type, title and status (RFC 9457).
 
     Problem
-    ├── what a request got wrong      BadRequest NotFound MethodNotAllowed RequestTimeout UnsupportedMediaType …
+    ├── what a request got wrong      BadRequest DigestMismatch NotFound MethodNotAllowed RequestTimeout …
     ├── what an upload got wrong      UnsupportedFormat Model… Operator… ExternalData… Dataset… DatasetMismatch
     ├── where nothing may be sent     WebhookUrlForbidden
     ├── what clashes with the state   Conflict NotReady IdempotencyReused
@@ -11,8 +11,11 @@
 A problem is raised anywhere, rendered in one place (service.app), and stored as it is when it ends an evaluation.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+
+MEDIA = "application/problem+json"
 
 
 class Problem(Exception):
@@ -37,11 +40,21 @@ class Problem(Exception):
             **self.extensions,
         }
 
+    def json(self) -> bytes:
+        """The same as bytes, for where no framework writes it."""
+        return json.dumps(self.body()).encode()
+
 
 class BadRequest(Problem):
     """The request is not well-formed HTTP for this route: a bad header, multipart body or JSON."""
 
     type, title, status = "bad-request", "The request cannot be read", 400
+
+
+class DigestMismatch(Problem):
+    """The body is not the one whose Content-Digest or Repr-Digest was sent with it. Send it again."""
+
+    type, title, status = "digest-mismatch", "The body is not what its digest says", 400
 
 
 class NotFound(Problem):
@@ -72,6 +85,12 @@ class ContentTooLarge(Problem):
     """The upload is larger than the service accepts."""
 
     type, title, status = "content-too-large", "The upload is too large", 413
+
+
+class HeadersTooLarge(Problem):
+    """The request's line and headers are longer than the service reads."""
+
+    type, title, status = "headers-too-large", "The headers are too large", 431
 
 
 class Invalid(Problem):

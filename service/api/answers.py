@@ -3,7 +3,9 @@
 import base64
 import binascii
 import json
+import math
 from datetime import UTC, datetime
+from typing import Any
 
 from service import problems, schemas
 from service.signing import Signer
@@ -80,12 +82,17 @@ def write_cursor(*place: str | float) -> str:
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str, length: int) -> list[str | float]:
-    """What `write_cursor` wrote; raises `Invalid` for anything else."""
+def read_cursor(cursor: str, *kinds: type[str] | type[float]) -> list[Any]:
+    """What `write_cursor` wrote, of these kinds; raises `Invalid` for anything else."""
     try:
         place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         place = None
-    if not isinstance(place, list) or len(place) != length or not isinstance(place[-1], str):
+    if not isinstance(place, list) or [type(each) for each in place] != [*kinds] or not all(map(_is_sane, place)):
         raise problems.Invalid("`cursor` is none of ours: take `next_cursor` of the page before, unchanged.")
     return place
+
+
+def _is_sane(value: str | float) -> bool:
+    """Can a database be asked for it?"""
+    return value.isascii() and value.isprintable() if isinstance(value, str) else math.isfinite(value)

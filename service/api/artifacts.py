@@ -17,9 +17,11 @@ from service.store.tenants import Scope
 
 COMMON = (
     problems.BadRequest,
+    problems.DigestMismatch,
     problems.Invalid,
     problems.RequestTimeout,
     problems.ContentTooLarge,
+    problems.UnsupportedMediaType,
     problems.UnsupportedFormat,
     problems.ResourceExhausted,
     problems.DeadlineExceeded,
@@ -101,8 +103,8 @@ def routes(noun: Noun) -> APIRouter:
     ) -> Any:
         before = None
         if cursor is not None:
-            created_at, digest = answers.read_cursor(cursor, 2)
-            before = (_number(created_at), str(digest))
+            created_at, digest = answers.read_cursor(cursor, float, str)
+            before = (created_at, digest)
         rows = artifacts.page(db, caller.tenant, kind, limit + 1, before)
         last = rows[limit - 1] if len(rows) > limit else None
         more = None if last is None else answers.write_cursor(last.created_at, last.digest)
@@ -144,9 +146,3 @@ def _uploaded(noun: Noun) -> Responses:
         201: {"model": noun.one, "description": "Stored and inspected."},
         202: {"model": noun.one, "description": "Stored; no worker has inspected it yet: ask GET …/{digest} again."},
     }
-
-
-def _number(value: str | float) -> float:
-    if isinstance(value, str):
-        raise problems.Invalid("`cursor` is none of ours: take `next_cursor` of the page before, unchanged.")
-    return value

@@ -11,7 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import TypeAdapter, ValidationError
 
 from service import __version__, broker, pairing, plots, problems, schemas
-from service.api import answers, body, intake, staging, uploads, waiting
+from service.api import answers, body, intake, json_text, uploads, waiting
 from service.api.artifacts import DATASET_REFUSALS, MODEL_REFUSALS
 from service.api.deps import Backends, Caller, Cursor, Db, ReadDb, Responses, Used, documented, may
 from service.api.document import CREATE_BODY
@@ -51,6 +51,7 @@ SHOWN: Responses = {
     responses=SHOWN
     | documented(
         problems.BadRequest,
+        problems.DigestMismatch,
         problems.NotFound,
         problems.NotReady,
         problems.RequestTimeout,
@@ -168,15 +169,14 @@ def _asked(model: str, dataset: str, config: schemas.Config) -> evaluations.Aske
 
 async def _small_body(request: Request) -> bytes:
     whole = bytearray()
-    async for data in body.pieces(request):
+    async for data in body.pieces(request, uploads.FIELD):
         whole.extend(data)
-        if len(whole) > uploads.FIELD:
-            raise staging.too_large(uploads.FIELD)
     return bytes(whole)
 
 
 def _parse(adapter: TypeAdapter[T], text: bytes, place: str = "") -> T:
     """JSON as a schema; raises `Invalid` with a pointer to each offending field."""
+    json_text.check(text, place)
     try:
         return adapter.validate_json(text)
     except ValidationError as error:
@@ -204,7 +204,7 @@ def list_(
     state: Annotated[schemas.State | None, Query(description="Only those in this state.")] = None,
 ) -> schemas.Evaluations:
     """List evaluations, newest first."""
-    before = None if cursor is None else str(answers.read_cursor(cursor, 1)[0])
+    before = None if cursor is None else answers.read_cursor(cursor, str)[0]
     rows = evaluations.page(db, caller.tenant, limit + 1, before, state)
     more = answers.write_cursor(rows[limit - 1].id) if len(rows) > limit else None
     return schemas.Evaluations(

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO
 
 from service import packing, problems
+from service.api.body import too_large
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,6 @@ def _owned(folder: Path) -> tuple[Path, IO[bytes]]:
         if os.fstat(file.fileno()).st_nlink:
             return path, file
         file.close()  # swept away before it was locked
-
-
-def too_large(limit: int) -> problems.ContentTooLarge:
-    """The upload is beyond its limit (bytes)."""
-    return problems.ContentTooLarge(f"This upload may have at most {limit:,} bytes; send a smaller one.")
 
 
 def storage(error: OSError) -> Exception:

@@ -9,16 +9,19 @@ from typing import Any
 
 from anyio import to_thread
 from fastapi import Request
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from service import packing, problems
 from service.api import body
-from service.api.staging import Allowance, Staged, StagingFile, too_large
+from service.api.staging import Allowance, Staged, StagingFile
 
 PIECE = 1024**2  # bytes gathered before they are hashed and written, in a thread
 FIELD = 64 * 1024  # bytes a form field that is not a file may have
 PARTS = packing.MOST_FILES + 8  # parts a form may have
+AROUND = (
+    16 * 1024**2
+)  # bytes of a form beside its files: what leads each part, other fields, and what no parser looks at
 NO_SEVERAL: frozenset[str] = frozenset()
 
 
@@ -51,24 +54,27 @@ async def received(
 
 
 async def _raw(request: Request, folder: Path, limit: int, stack: AsyncExitStack) -> Staged:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise too_large(limit)
     file = stack.enter_context(StagingFile(folder, Allowance(limit)))
-    await _pump(request, file.write)
+    await _pump(request, limit, file.write)
     return file.done()
 
 
 async def _form(request: Request, reader: "_FormReader", boundary: bytes | None) -> Form:
     if not boundary:
         raise problems.BadRequest("The multipart body has no boundary; let your HTTP library write the Content-Type.")
-    parser = MultipartParser(boundary, reader.callbacks())
+    try:
+        parser = MultipartParser(boundary, reader.callbacks())
+    except FormParserError as error:
+        raise problems.BadRequest(
+            "The boundary of the multipart body is too long; 70 letters are the limit."
+        ) from error
+    most = sum(reader.limits.values()) + AROUND
 
     def write(data: bytes) -> None:
         parser.write(data)
 
     try:
-        await _pump(request, write)
+        await _pump(request, most, write)
         parser.finalize()
     except MultipartParseError as error:
         raise problems.BadRequest(f"The multipart body cannot be read: {error}.") from error
@@ -77,11 +83,11 @@ async def _form(request: Request, reader: "_FormReader", boundary: bytes | None)
     return await to_thread.run_sync(reader.form)
 
 
-async def _pump(request: Request, write: Callable[[bytes], Any]) -> None:
+async def _pump(request: Request, most: int, write: Callable[[bytes], Any]) -> None:
     """Hand the body on in pieces of about a MiB, so that threads are entered rarely and the loop is never held up."""
     pieces: list[bytes] = []
     gathered = 0
-    async for data in body.pieces(request):
+    async for data in body.pieces(request, most):
         pieces.append(data)
         gathered += len(data)
         if gathered >= PIECE:
@@ -96,6 +102,7 @@ class _FormReader:
 
     def __init__(self, folder: Path, limits: Mapping[str, int], several: frozenset[str], stack: AsyncExitStack) -> None:
         self.folder, self.several, self.stack = folder, several, stack
+        self.limits = limits
         self.allowances = {name: Allowance(limit) for name, limit in limits.items()}
         self.files: defaultdict[str, dict[str, Staged]] = defaultdict(dict)  # by field, then by file name
         self.fields: dict[str, str] = {}
@@ -176,7 +183,13 @@ class _FormReader:
         if self._file is not None:
             self.files[self._name][self._file_name] = self._file.done()
         else:
-            self.fields[self._name] = self._text.decode("utf-8", "replace")
+            self.fields[self._name] = self._decoded()
+
+    def _decoded(self) -> str:
+        try:
+            return self._text.decode()
+        except UnicodeDecodeError as error:
+            raise problems.BadRequest(f"The field {self._name!r} is no UTF-8 text; mend its encoding.") from error
 
     def _end(self) -> None:
         self.ended = True

@@ -122,7 +122,8 @@ def _insert(db: Session, tenant: str, asked: Asked) -> EvaluationRow:
 
 def get(db: Session, tenant: str, evaluation: str) -> EvaluationRow:
     """One evaluation of a tenant; raises `NotFound`, in the same words whether it is another's or nobody's."""
-    row = db.get(EvaluationRow, evaluation, populate_existing=True)
+    # PostgreSQL cannot even be asked for a text with NUL in it.
+    row = None if "\0" in evaluation else db.get(EvaluationRow, evaluation, populate_existing=True)
     if row is None or row.tenant != tenant:
         raise problems.NotFound(f"There is no evaluation {evaluation!r}; GET /v1/evaluations lists those there are.")
     return row

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from service import connections
 from service.app import create_app
 from service.settings import Settings
 from tests.conftest import use_broker, wait_until
@@ -52,7 +53,7 @@ def server(settings: Settings) -> Iterator[Server]:
     """The real API, in a thread."""
     listening = socket.create_server(("127.0.0.1", 0))
     api = Server(create_app(settings), f"http://127.0.0.1:{listening.getsockname()[1]}")
-    running = uvicorn.Server(uvicorn.Config(api, log_level="warning", timeout_graceful_shutdown=1))
+    running = uvicorn.Server(connections.config(api, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=running.run, args=([listening],))
     thread.start()
     wait_until(lambda: running.started, "the API has started")

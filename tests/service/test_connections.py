@@ -1,0 +1,82 @@
+"""Connections on which no whole request comes are dropped; who was refused may still read why."""
+
+import json
+import socket
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from service import connections
+from tests.service.conftest import Server
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: lesion\r\n"
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
+
+
+def connected(server: Server) -> socket.socket:
+    address = urlsplit(server.address)
+    return socket.create_connection((address.hostname or "", address.port or 0), timeout=60)
+
+
+def all_of(caller: socket.socket) -> bytes:
+    """What comes until the service hangs up."""
+    came = b""
+    while data := caller.recv(65536):
+        came += data
+    return came
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /hea", HEAD, HEAD + b"X: y\r\n"])
+def test_a_head_that_does_not_come_is_not_waited_for(server: Server, begun: bytes) -> None:
+    """Silence after connecting, or within a head, ends in a typed problem and a closed connection."""
+    with connected(server) as caller:
+        caller.sendall(begun)
+        head, _, body = all_of(caller).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(body)["type"] == "/problems/request-timeout"
+
+
+def test_a_head_that_drips_is_not_waited_for(server: Server) -> None:
+    """The deadline is for the head as a whole."""
+    with connected(server) as caller:
+        caller.sendall(HEAD)
+        caller.settimeout(0.1)
+        deadline, said = time.monotonic() + 60, b""
+        while not said and time.monotonic() < deadline:
+            caller.sendall(b"X: y\r\n")
+            try:
+                said = caller.recv(65536)
+            except TimeoutError:
+                continue
+    assert said.startswith(b"HTTP/1.1 408 ")
+
+
+def test_blank_lines_keep_no_connection(server: Server) -> None:
+    """After an answer, what begins no request does not end the deadline for the next one."""
+    with connected(server) as caller:
+        caller.sendall(HEAD + b"\r\n")
+        assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+        caller.sendall(b"\r\n")
+        assert all_of(caller).startswith(b"HTTP/1.1 408 ")
+
+
+def test_waiting_for_an_answer_is_not_silence(server: Server) -> None:
+    """A request that is whole may take as long as it takes; the connection then serves the next one."""
+    with connected(server) as caller:
+        for _ in range(3):
+            caller.sendall(HEAD + b"\r\n")
+            assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_is_refused_can_read_why_and_not_send_for_ever(server: Server) -> None:
+    """A body that is refused by its head is not read, and the connection not kept for it."""
+    size = 3 * 1024**3
+    with connected(server) as caller:
+        caller.sendall(b"POST /v1/models HTTP/1.1\r\nHost: lesion\r\nContent-Length: %d\r\n\r\nabc" % size)
+        assert caller.recv(65536).startswith(b"HTTP/1.1 413 ")
+        assert all_of(caller) == b""
