@@ -29,7 +29,7 @@ def prepared(served: Served) -> States:
             if state == "succeeded":
                 result = answers.result()
                 result.cost.seconds = None
-                evaluations.finish(db, claim, schemas.canonical(result.model_dump(mode="json")))
+                evaluations.finish(db, claim, schemas.canonical(result.model_dump(mode="json")), chunks=0)
             elif state == "failed":
                 evaluations.fail(db, claim, problems.ModelCrashed("It died."))
     assert served.client.delete(f"{EVALUATIONS}/{made['cancelled']}").status_code == 200
