@@ -116,6 +116,9 @@ def _parsed(data: bytes, name: str) -> ModelProto:
 def _piece(tensor: TensorProto, model: str, members: Infos) -> _Piece:
     """Where a tensor's bytes lie, checked: within a member, and as many as its shape needs."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
+    if len(entries) < len(tensor.external_data):
+        detail = f"The weights {tensor.name[:100]!r} say twice where they lie. Export the model anew."
+        raise Refused("external-data-forbidden", detail)
     member = _located(entries.get("location", ""), model, members, tensor.name)
     offset = _number(entries.get("offset", "0"), tensor.name)
     size = members[member].file_size

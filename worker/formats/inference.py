@@ -11,6 +11,7 @@ from worker.formats.refusals import Refused
 
 SMALL = 4096  # bytes of a constant that may be a shape, which ONNX must see
 PASS_BYTES_LIMIT = 2 * 1024**3  # of activations that one pass may need, of a single example if the batch is open
+ROW_LIMIT = 2**21  # numbers in a value of one axis, each of which ONNX may write out, in some 150 bytes
 Values = Mapping[str, ValueInfoProto]
 Constants = Mapping[str, TensorProto]
 LIKE_FLOAT = 4  # bytes of a number whose type is not known
@@ -43,14 +44,33 @@ def infer(model: ModelProto, *, strict: bool = False) -> None:
     _replace(model.graph.output, found.output)
 
 
+def check_rows(model: ModelProto) -> None:
+    """Raise `Refused` for a row of numbers, a value of one axis, that is longer than any list of sizes or indices.
+
+    Before `infer`: following such rows, ONNX writes out each of their numbers, terabytes of them if a file says so.
+    """
+    light = _without_weights(model)
+    _forget(light)
+    found = _inferred(light, strict=False, follow=False)
+    _infer_bodies(model, found.graph, {}, {}, follow=False)
+    for value in _values(found):
+        axes = sizes(value)
+        if len(axes) == 1 and isinstance(axes[0], int) and axes[0] > ROW_LIMIT:
+            raise Refused(
+                "model-too-large",
+                f"{value.name[:100]!r} is a row of {axes[0]:,} numbers; {ROW_LIMIT:,} are the limit. Export it for "
+                "smaller inputs.",
+            )
+
+
 def _replace(part: Any, told: Any) -> None:
     del part[:]
     part.extend(told)
 
 
-def _inferred(model: ModelProto, *, strict: bool) -> ModelProto:
+def _inferred(model: ModelProto, *, strict: bool, follow: bool = True) -> ModelProto:
     try:
-        return shape_inference.infer_shapes(model, data_prop=True)
+        return shape_inference.infer_shapes(model, data_prop=follow)
     except MemoryError:
         raise
     except Exception as error:
@@ -59,7 +79,9 @@ def _inferred(model: ModelProto, *, strict: bool) -> ModelProto:
         return model
 
 
-def _infer_bodies(model: ModelProto, graph: GraphProto, values: Values, constants: Constants) -> None:
+def _infer_bodies(
+    model: ModelProto, graph: GraphProto, values: Values, constants: Constants, *, follow: bool = True
+) -> None:
     """Fill in the shapes within inner graphs, which ONNX infers and does not tell, by making a model of each."""
     values = {**values, **graphs.values(graph)}
     constants = {**constants, **{tensor.name: tensor for tensor in graph.initializer}}
@@ -71,10 +93,10 @@ def _infer_bodies(model: ModelProto, graph: GraphProto, values: Values, constant
                 alone.graph.initializer.append(constants[name])
             elif name in values:
                 alone.graph.input.append(values[name])
-        found = _inferred(alone, strict=False)
+        found = _inferred(alone, strict=False, follow=follow)
         _replace(body.value_info, found.graph.value_info)
         _replace(body.output, found.graph.output)
-        _infer_bodies(model, body, values, constants)
+        _infer_bodies(model, body, values, constants, follow=follow)
 
 
 def _without_weights(model: ModelProto) -> ModelProto:

@@ -18,6 +18,7 @@ from worker.formats.refusals import Refused
 
 LEAST_OPSET = 7
 NODES_LIMIT = 50_000  # after its functions are inlined; the largest real classifiers have a few thousand
+GRAPHS_LIMIT = 500  # branches within branches; real classifiers have a few dozen
 SHOWN = 5  # names in a warning
 EXPORT = (
     "Export it from PyTorch with torch.onnx.export(model.eval(), (example,), 'model.onnx', dynamo=True, "
@@ -43,6 +44,7 @@ def read_onnx(data: bytes, output: str | None = None) -> Read:
     weights.check(model)
     _check_nodes(model)
     model = _inlined(model)
+    _check_graphs(model)
     _settle(model)
     inputs.check(model.graph)
     chosen, others = outputs.choose(model.graph, output)
@@ -116,6 +118,14 @@ def _check_nodes(model: ModelProto) -> None:
         raise Refused("model-too-large", f"The model has {total:,} nodes; {NODES_LIMIT:,} are the limit.")
 
 
+def _check_graphs(model: ModelProto) -> None:
+    """Each inner graph is inferred by itself, and those in it again."""
+    inner = sum(1 for _ in graphs.graphs(model.graph)) - 1
+    if inner > GRAPHS_LIMIT:
+        detail = f"The model has {inner:,} branches; {GRAPHS_LIMIT:,} are the limit. {operators.ALONE}"
+        raise Refused("model-too-large", detail)
+
+
 def _function_sizes(model: ModelProto) -> dict[tuple[str, str], int]:
     """How many nodes each local function is when it is inlined with all that it calls."""
     bodies = {(function.domain, function.name): list(graphs.below(function.node)) for function in model.functions}
@@ -143,6 +153,7 @@ def _inlined(model: ModelProto) -> ModelProto:
 def _settle(model: ModelProto) -> None:
     """Name the open axes, infer shapes as far as they can be, and put branches that are always taken in place."""
     inputs.normalise(model)
+    inference.check_rows(model)
     inference.infer(model)
     if folding.inline_branches(model.graph):
         inference.infer(model)
