@@ -195,7 +195,6 @@ def demo() -> None:
 @app.command()
 def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] = None) -> None:
     """Run the API alone, as containers do. Settings come from LESION_*."""
-    import uvicorn
 
     from service import connections, leaving
     from service.app import create_app
