@@ -1,5 +1,6 @@
 """What a score is: tally -> curve -> auc -> score, each with its interval. Pure arithmetic, no network, no store."""
 
+from service.scoring.comparison import Arm, Difference, difference
 from service.scoring.curve import Point
 from service.scoring.interval import Estimate, Estimator, auc, enough, student, wilson
 from service.scoring.reference import LEAST_MARGIN, METRICS, PROBABILITY_FLOOR, Intact, Metric, Reference
@@ -10,6 +11,8 @@ __all__ = [
     "LEAST_MARGIN",
     "METRICS",
     "PROBABILITY_FLOOR",
+    "Arm",
+    "Difference",
     "Estimate",
     "Estimator",
     "Group",
@@ -22,6 +25,7 @@ __all__ = [
     "Tally",
     "auc",
     "count",
+    "difference",
     "enough",
     "live",
     "rounded",

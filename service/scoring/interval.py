@@ -38,7 +38,7 @@ def wilson(right: float, trials: float, confidence: float) -> Estimate:
     """
     if trials <= 0:
         raise ValueError("no trials, no proportion")
-    z = _normal(confidence)
+    z = normal(confidence)
     value = right / trials
     centre = (right + z * z / 2) / (trials + z * z)
     half = z / (trials + z * z) * math.sqrt(right * (1 - value) + z * z / 4)
@@ -50,7 +50,7 @@ def student(values: Floats, confidence: float, metric: Metric) -> Estimate:
     mean = math.fsum(values) / len(values)
     if len(values) < 2:
         return Estimate(mean, metric.low, metric.high)
-    half = _student(confidence, len(values) - 1) * math.sqrt(_variance(values) / len(values))
+    half = student_quantile(confidence, len(values) - 1) * math.sqrt(variance(values) / len(values))
     return clipped(mean, half, metric)
 
 
@@ -59,7 +59,7 @@ def cell(total: float, squares: float, trials: int, confidence: float, reference
     if reference.binary:
         return wilson(total, trials, confidence)
     [spread] = _mean_variances(np.array([total]), np.array([squares]), np.array([trials]), reference)
-    half = _student(confidence, max(trials - 1, 1)) * math.sqrt(spread)
+    half = student_quantile(confidence, max(trials - 1, 1)) * math.sqrt(spread)
     return clipped(total / trials, half, reference.metric)
 
 
@@ -72,7 +72,7 @@ def sampled(reference: Reference, confidence: float) -> Estimate:
     if intact.effective is None:
         return Estimate(value, value, value)
     if not reference.metric.share:
-        return clipped(value, _normal(confidence) * (intact.error or 0.0), reference.metric)
+        return clipped(value, normal(confidence) * (intact.error or 0.0), reference.metric)
     if intact.error is None:
         return wilson(intact.total, intact.effective, confidence)
     effective = intact.effective
@@ -133,7 +133,7 @@ def _adaptive(tally: Tally, reference: Reference, confidence: float) -> Estimate
     """
     value = math.fsum((tally.total / tally.trials).ravel()) / tally.total.size
     parts = _mean_variances(*_blocks(tally), reference)
-    half = CAUTION * _normal(confidence) * math.sqrt(math.fsum(parts)) / len(parts)
+    half = CAUTION * normal(confidence) * math.sqrt(math.fsum(parts)) / len(parts)
     return clipped(value, half, reference.metric)
 
 
@@ -179,14 +179,14 @@ def _grid(tally: Tally, reference: Reference, confidence: float) -> Estimate | N
     areas = (heights[:, :, 1:] + heights[:, :, :-1]).mean(axis=2) / 2
     groups, orderings = areas.shape
     value = math.fsum(areas.ravel()) / areas.size
-    parts = [_variance(each) / orderings for each in areas]
+    parts = [variance(each) / orderings for each in areas]
     total = math.fsum(parts)
     freedom = total**2 / math.fsum(p * p / (orderings - 1) for p in parts) if total > 0 else math.inf
-    half = _student(confidence, freedom) * math.sqrt(total) / groups
-    return clipped(value, half + _missed(heights.mean(axis=(0, 1))), reference.metric)
+    half = student_quantile(confidence, freedom) * math.sqrt(total) / groups
+    return clipped(value, half + missed(heights.mean(axis=(0, 1))), reference.metric)
 
 
-def _missed(heights: Floats) -> float:
+def missed(heights: Floats) -> float:
     """What the trapezoid rule may be wrong by, between float64[K] equally spaced heights of a staircase.
 
     A lone step of height d may lie anywhere between two fractions h apart, an error of up to d h / 2. It shows as
@@ -197,7 +197,7 @@ def _missed(heights: Floats) -> float:
     return math.fsum(bends) / (4 * (len(heights) - 1))
 
 
-def _variance(values: Floats) -> float:
+def variance(values: Floats) -> float:
     """The unbiased variance of float64[R], R > 1."""
     mean = math.fsum(values) / len(values)
     return math.fsum((values - mean) ** 2) / (len(values) - 1)
@@ -208,11 +208,13 @@ def clipped(value: float, half: float, metric: Metric) -> Estimate:
     return Estimate(value, min(metric.inside(value - half), value), max(metric.inside(value + half), value))
 
 
-def _normal(confidence: float) -> float:
+def normal(confidence: float) -> float:
+    """The quantile of the normal distribution that bounds the middle `confidence`."""
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
-def _student(confidence: float, freedom: float) -> float:
+def student_quantile(confidence: float, freedom: float) -> float:
+    """The same of Student's t; infinite freedom gives the normal one."""
     if math.isinf(freedom):
-        return _normal(confidence)
+        return normal(confidence)
     return float(special.stdtrit(freedom, 0.5 + confidence / 2))
