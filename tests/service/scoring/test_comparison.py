@@ -1,4 +1,4 @@
-"""Differences of scores: unbiased and covered by simulation, narrower where pairing helps, exact where nothing differs."""
+"""Differences of scores: unbiased and covered by simulation, narrower where pairing helps, 0 where nothing differs."""
 
 from dataclasses import replace
 from functools import cache
