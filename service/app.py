@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from service import __version__, problems, signing, sweeper
-from service.api import artifacts, document, evaluations, health, signing_keys, staging
+from service.api import artifacts, comparisons, document, evaluations, health, signing_keys, staging
 from service.api.deps import Backends
 from service.api.headers import SecurityHeaders
 from service.settings import Settings
@@ -39,6 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     for noun in artifacts.NOUNS:
         app.include_router(artifacts.routes(noun))
     app.include_router(evaluations.router)
+    app.include_router(comparisons.router)
     app.include_router(signing_keys.router)
     app.include_router(health.router)
     app.add_middleware(SecurityHeaders)

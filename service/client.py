@@ -158,6 +158,13 @@ class Client:
         """Cancel an evaluation; raises `Refused` if it has succeeded or failed already."""
         return _read(schemas.Evaluation, self._ask("DELETE", f"/v1/evaluations/{evaluation}"))
 
+    def compare(
+        self, baseline: str, candidate: str, *, max_drop: float | None = None, confidence: float = 0.95
+    ) -> schemas.Comparison:
+        """The candidate's score minus the baseline's, and with `max_drop` a verdict; raises `Refused`, saying why."""
+        asked = {"baseline": baseline, "candidate": candidate, "max_drop": max_drop, "confidence": confidence}
+        return _read(schemas.Comparison, self._ask("POST", "/v1/comparisons", json=asked))
+
     def evaluations(self, state: schemas.State | None = None, page_size: int = 100) -> Iterator[schemas.Evaluation]:
         """All evaluations, newest first, asked for page by page as they are read."""
         query: dict[str, str] = {"limit": str(page_size)} | ({"state": state} if state else {})

@@ -4,7 +4,7 @@
     ├── what a request got wrong      BadRequest DigestMismatch NotFound MethodNotAllowed RequestTimeout …
     ├── what an upload got wrong      UnsupportedFormat Model… Operator… ExternalData… Dataset… DatasetMismatch
     ├── where nothing may be sent     WebhookUrlForbidden
-    ├── what clashes with the state   Conflict NotReady IdempotencyReused
+    ├── what clashes with the state   Conflict NotReady NotComparable IdempotencyReused
     ├── what ended an evaluation      ModelCrashed DeadlineExceeded ResourceExhausted WorkerLost
     └── what we got wrong             Internal Unavailable InsufficientStorage
 
@@ -169,6 +169,12 @@ class NotReady(Problem):
     """What was asked for does not exist yet; ask again."""
 
     type, title, status = "not-ready", "Not there yet", 409
+
+
+class NotComparable(Problem):
+    """The two evaluations measure different things, or one has no score: their difference would mean nothing."""
+
+    type, title, status = "not-comparable", "These evaluations cannot be compared", 422
 
 
 class IdempotencyReused(Problem):

@@ -98,7 +98,7 @@ class Course:
             self.decided = self._stop()
 
     def _take_intact(self, payload: dict[str, Any]) -> None:
-        self.reference = first.reference(payload, self.subject.measured.name)
+        self.reference = scoring.stored_reference(payload, self.subject.measured.name)
         self.means, self.answers = first.means(payload), first.answers(payload)
 
     def _stop(self) -> bool:

@@ -35,12 +35,6 @@ def payload(
     }
 
 
-def reference(payload: dict[str, Any], metric: str) -> scoring.Reference:
-    """What the curve is held against."""
-    intact = scoring.Intact(*(payload[name] for name in ("total", "examples", "effective", "error")))
-    return scoring.Reference(scoring.METRICS[metric], intact, payload["chance"], payload["binary"])
-
-
 def means(payload: dict[str, Any]) -> Means | None:
     """Each site's means, float32[units] or a multiple of it."""
     stored = payload["means"]

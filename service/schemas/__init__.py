@@ -1,6 +1,7 @@
 """The words of the API and of a stored result, as pydantic schemas; what they mean is in the field descriptions."""
 
 from service.schemas.artifacts import Artifact, Dataset, Datasets, Model, Models
+from service.schemas.comparison import Comparison, NewComparison, Side, Verdict
 from service.schemas.config import Config, Limits, Metric, NewEvaluation
 from service.schemas.evaluation import (
     Envelope,
@@ -21,6 +22,7 @@ __all__ = [
     "ENDED",
     "Array",
     "Artifact",
+    "Comparison",
     "Config",
     "Cost",
     "CurvePoint",
@@ -40,6 +42,7 @@ __all__ = [
     "Model",
     "ModelFound",
     "Models",
+    "NewComparison",
     "NewEvaluation",
     "Output",
     "Preprocessing",
@@ -47,12 +50,14 @@ __all__ = [
     "Progress",
     "Provenance",
     "Result",
+    "Side",
     "Signature",
     "SigningKey",
     "SigningKeys",
     "Site",
     "State",
     "Strict",
+    "Verdict",
     "canonical",
     "digest",
 ]

@@ -3,7 +3,15 @@
 from service.scoring.comparison import Arm, Difference, difference
 from service.scoring.curve import Point
 from service.scoring.interval import Estimate, Estimator, auc, enough, student, wilson
-from service.scoring.reference import LEAST_MARGIN, METRICS, PROBABILITY_FLOOR, Intact, Metric, Reference
+from service.scoring.reference import (
+    LEAST_MARGIN,
+    METRICS,
+    PROBABILITY_FLOOR,
+    Intact,
+    Metric,
+    Reference,
+    stored_reference,
+)
 from service.scoring.score import Group, Summary, live, rounded, sample, summarise
 from service.scoring.tally import Payload, Tally, count
 
@@ -30,6 +38,7 @@ __all__ = [
     "live",
     "rounded",
     "sample",
+    "stored_reference",
     "student",
     "summarise",
     "wilson",

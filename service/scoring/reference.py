@@ -1,7 +1,9 @@
 """What a curve is held against: the metric, its value for the intact network, and for the best constant answer."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 LEAST_MARGIN = 0.05  # between A(0) and chance, in the metric's own unit; with less the score divides by noise
 PROBABILITY_FLOOR = 1e-12  # a probability counts as no smaller, so no answer costs more than 27.6 nats
@@ -129,3 +131,9 @@ class Reference:
         if self.metric.name == "agreement":
             between = f"With less than {least} of other answers"
         return f"No score: {told}. {between} there is nothing to lose by ablation, and the score would be noise."
+
+
+def stored_reference(payload: Mapping[str, Any], metric: str) -> Reference:
+    """What the curve is held against, as chunk 0 stores it."""
+    intact = Intact(*(payload[name] for name in ("total", "examples", "effective", "error")))
+    return Reference(METRICS[metric], intact, payload["chance"], payload["binary"])

@@ -98,5 +98,16 @@ def computed(db: Session, claim: Claim, first: int) -> dict[int, str]:
     return {row.index: row.payload for row in rows if row.payload is not None}
 
 
+def stored(db: Session, evaluation: str) -> list[str]:
+    """The payloads of an evaluation's chunks in order, from chunk 0 up to the first gap."""
+    rows = select(ChunkRow.index, ChunkRow.payload).where(ChunkRow.evaluation == evaluation)
+    found: list[str] = []
+    for index, payload in db.execute(rows.order_by(ChunkRow.index)):
+        if index != len(found) or payload is None:
+            break
+        found.append(payload)
+    return found
+
+
 def _is(claim: Claim, index: int) -> Any:
     return (ChunkRow.evaluation == claim.evaluation) & (ChunkRow.index == index)

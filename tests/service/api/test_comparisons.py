@@ -1,0 +1,159 @@
+"""Comparisons over HTTP: the difference, its verdict, and every reason not to compare. Tests play the worker."""
+
+import json
+from typing import Any
+
+import pytest
+
+from service import schemas
+from service.client import Client, Refused
+from service.store import chunks, evaluations
+from service.store.session import transaction
+from tests.service.api.conftest import Api
+from tests.service.scoring import simulation
+from worker import first
+from worker.ablation import trials
+from worker.course import FIRST, Course, Subject
+
+SITES = [(16, 12, 3, 5), (24, 16, 4, 7)]
+ROBUST = simulation.needs("robust", SITES)
+FRAGILE = simulation.needs("fragile", [(16, 12, 9, 12), (24, 16, 8, 12)])
+DATASET = b"dataset"
+
+
+def computed(network: simulation.Needs, subject: Subject) -> tuple[list[str], schemas.Result]:
+    """What a worker would store of an evaluation of a simulated network: its chunks, and the result."""
+    course = Course(subject)
+    reference = simulation.truth(network).reference
+    payload: Any = first.payload(reference.intact, reference.chance, True, None, None)
+    stored = []
+    while True:
+        stored.append(schemas.canonical(payload))
+        course.take({course.next: stored[-1]})
+        if course.decided:
+            return stored, course.result()
+        drawn = trials.draw(course.design, course.next - FIRST)
+        payload = network.count(drawn, course.design, course.next)
+
+
+def evaluated(api: Api, network: simulation.Needs, model: bytes, dataset: bytes = DATASET, **config: Any) -> str:
+    """An evaluation that has succeeded on a model with these bytes; its id."""
+    asked: dict[str, Any] = {
+        kind: api.client.post(f"/v1/{kind}s", content=data).json()["id"]
+        for kind, data in (("model", model), ("dataset", dataset))
+    }
+    api.inspect()
+    answer = api.client.post("/v1/evaluations", json=asked | {"config": config})
+    assert answer.status_code in (200, 202), answer.text
+    evaluation: str = answer.json()["id"]
+    settled = schemas.Config.model_validate(config)
+    sites = [
+        {"site": f"s{place}", "op": "Gemm", "units": units, "convolutional": False}
+        for place, (units, *_) in enumerate(SITES)
+    ]
+    subject = Subject(
+        model=asked["model"],
+        dataset=asked["dataset"],
+        config=settled,
+        examples=network.examples,
+        measured=schemas.Measured(name="accuracy"),
+        sites=sites,
+        warnings=[],
+        versions={},
+        device="cpu",
+    )
+    stored, result = computed(network, subject)
+    with transaction(api.engine) as db:
+        claim = evaluations.claim(db, evaluation, "worker", 30)
+        assert claim is not None
+        for index, payload in enumerate(stored):
+            held = chunks.hold(db, claim, index, None, 1)
+            assert held is not None
+            chunks.add_chunk(db, claim, index, json.loads(payload))
+        evaluations.finish(db, claim, schemas.canonical(result.model_dump(mode="json")), len(stored))
+    return evaluation
+
+
+def compared(api: Api, baseline: str, candidate: str, **asked: Any) -> Any:
+    return api.client.post("/v1/comparisons", json={"baseline": baseline, "candidate": candidate, **asked})
+
+
+def test_a_difference_has_an_interval_and_a_verdict(api: Api) -> None:
+    """A fragile candidate is lower by the true difference, and fails where no such drop is allowed."""
+    one, other = (evaluated(api, net, name, precision=0.03) for net, name in ((ROBUST, b"one"), (FRAGILE, b"other")))
+    true = simulation.truth(FRAGILE).score - simulation.truth(ROBUST).score
+    answer = compared(api, one, other, max_drop=0.02)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert found["difference"]["low"] <= true <= found["difference"]["high"] < 0
+    assert found["paired"]
+    assert found["verdict"] == "fail"
+    assert "less robust" in found["summary"]
+    turned = compared(api, other, one, max_drop=0.02).json()
+    assert turned["verdict"] == "pass"
+    assert turned["difference"]["value"] == -found["difference"]["value"]
+    assert compared(api, one, other).json()["verdict"] is None
+
+
+def test_a_verdict_that_is_not_certain_is_inconclusive(api: Api) -> None:
+    """While the interval lies across the line there is neither pass nor fail, and the reason says what to do."""
+    one, other = (evaluated(api, ROBUST, b"one", seed=seed, precision=0.05) for seed in (1, 2))
+    found = compared(api, one, other, max_drop=0.0).json()
+    assert not found["paired"]
+    assert found["verdict"] == "inconclusive"
+    assert "precision" in found["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"clamp": "mean"}, "clamp"),
+        ({"scope": "layer"}, "scope"),
+        ({"split": "test"}, "split"),
+        ({"estimator": "grid", "precision": None, "orderings": 2, "fractions": 5}, "estimator"),
+    ],
+)
+def test_what_measures_different_things_is_not_compared(api: Api, changed: dict[str, Any], told: str) -> None:
+    """Another clamp, scope, split or estimator is another quantity; the refusal names it."""
+    one = evaluated(api, ROBUST, b"one", precision=0.05)
+    other = evaluated(api, FRAGILE, b"other", **({"precision": 0.05} | changed))
+    answer = compared(api, one, other)
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "/problems/not-comparable"
+    assert told in answer.json()["detail"]
+
+
+def test_other_datasets_are_not_compared(api: Api) -> None:
+    """Scores on different datasets differ for reasons that are none of the models'."""
+    one = evaluated(api, ROBUST, b"one", precision=0.05)
+    other = evaluated(api, FRAGILE, b"other", dataset=b"another", precision=0.05)
+    assert "dataset" in compared(api, one, other).json()["detail"]
+
+
+def test_no_score_no_difference(api: Api) -> None:
+    """An evaluation whose score was refused has nothing to compare."""
+    hopeless = simulation.needs("hopeless", SITES, chance=0.97, wrong=0.02)
+    one, other = evaluated(api, ROBUST, b"one", precision=0.05), evaluated(api, hopeless, b"other", precision=0.05)
+    answer = compared(api, one, other)
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/not-comparable")
+    assert "nothing to lose" in answer.json()["detail"]
+
+
+def test_what_has_not_ended_is_not_compared_yet(api: Api) -> None:
+    """A queued evaluation answers 409 and says how to wait; a cancelled one never can be compared."""
+    one = evaluated(api, ROBUST, b"one", precision=0.05)
+    queued = api.client.post("/v1/evaluations", json=api.uploaded()).json()["id"]
+    answer = compared(api, one, queued)
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/not-ready")
+    api.client.delete(f"/v1/evaluations/{queued}")
+    assert compared(api, one, queued).json()["type"] == "/problems/not-comparable"
+    assert compared(api, one, "ev_none").status_code == 404
+
+
+def test_the_client_compares(api: Api) -> None:
+    """`Client.compare` gives the same answer, and raises with the service's reason."""
+    one, other = (evaluated(api, net, name, precision=0.05) for net, name in ((ROBUST, b"one"), (FRAGILE, b"other")))
+    client = Client(http=api.client)  # type: ignore[arg-type]
+    assert client.compare(one, other, max_drop=0.02).verdict == "fail"
+    with pytest.raises(Refused, match="No such thing"):
+        client.compare(one, "ev_none")
