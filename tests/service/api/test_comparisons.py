@@ -153,7 +153,7 @@ def test_what_has_not_ended_is_not_compared_yet(api: Api) -> None:
 def test_the_client_compares(api: Api) -> None:
     """`Client.compare` gives the same answer, and raises with the service's reason."""
     one, other = (evaluated(api, net, name, precision=0.05) for net, name in ((ROBUST, b"one"), (FRAGILE, b"other")))
-    client = Client(http=api.client)  # type: ignore[arg-type]
+    client = Client(http=api.client)
     assert client.compare(one, other, max_drop=0.02).verdict == "fail"
     with pytest.raises(Refused, match="No such thing"):
         client.compare(one, "ev_none")

@@ -1,7 +1,6 @@
 """Differences of scores: unbiased and covered by simulation, narrower where pairing helps, 0 where nothing differs."""
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
@@ -13,21 +12,21 @@ from worker.ablation.trials import Design, cells, chunks, draw
 RUNS = 200
 ONE = simulation.needs("one", [(16, 12, 3, 5), (24, 16, 4, 7)])
 PAIRS = {
-    "same units, a little more fragile": simulation.needs("other", [(16, 12, 4, 6), (24, 16, 4, 7)]),
-    "other units": simulation.needs("other", [(32, 20, 2, 6), (12, 8, 1, 3), (8, 4, 1, 2)]),
-    "much more fragile": simulation.needs("other", [(16, 12, 9, 12), (24, 16, 8, 12)]),
-    "less accurate": simulation.needs("other", [(16, 12, 3, 5), (24, 16, 4, 7)], wrong=0.1),
+    "same units, a little more fragile": simulation.needs("slightly", [(16, 12, 4, 6), (24, 16, 4, 7)]),
+    "other units": simulation.needs("wider", [(32, 20, 2, 6), (12, 8, 1, 3), (8, 4, 1, 2)]),
+    "much more fragile": simulation.needs("fragile", [(16, 12, 9, 12), (24, 16, 8, 12)]),
+    "less accurate": simulation.needs("wrong", [(16, 12, 3, 5), (24, 16, 4, 7)], wrong=0.1),
 }
 
 
-truth = cache(simulation.truth)
+TRUTHS = {network.name: simulation.truth(network) for network in (ONE, *PAIRS.values())}
 
 
 def arm(network: simulation.Network, plan: Design, count: int) -> Arm:
     """The first chunks of an evaluation of the network."""
     shape = cells(plan)
     found = [Tally.empty(shape).add(network.count(draw(plan, index), plan, index)) for index in range(count)]
-    return Arm(truth(network).reference, found)
+    return Arm(TRUTHS[network.name].reference, found)
 
 
 def plan_of(network: simulation.Network, seed: int) -> Design:
@@ -45,7 +44,7 @@ def compared(one: Arm, other: Arm, *, same_draws: bool = True, estimator="adapti
 def test_paired_intervals_cover_and_values_are_unbiased(name):
     """Of 200 comparisons, at least 94 % of the intervals cover the true difference, and the mean hits it."""
     other = PAIRS[name]
-    true = truth(ONE).score - truth(other).score
+    true = TRUTHS[ONE.name].score - TRUTHS[other.name].score
     found = [
         compared(arm(ONE, plan_of(ONE, seed), 6), arm(other, plan_of(other, seed), 4)).estimate for seed in range(RUNS)
     ]
@@ -57,7 +56,7 @@ def test_paired_intervals_cover_and_values_are_unbiased(name):
 def test_unpaired_intervals_cover():
     """Two evaluations of different seeds share no draw; their difference is covered all the same."""
     other = PAIRS["other units"]
-    true = truth(ONE).score - truth(other).score
+    true = TRUTHS[ONE.name].score - TRUTHS[other.name].score
     found = [
         compared(arm(ONE, plan_of(ONE, seed), 4), arm(other, plan_of(other, seed + 10_000), 4), same_draws=False)
         for seed in range(200)
@@ -89,7 +88,7 @@ def test_the_same_network_differs_by_nothing():
 def test_grids_are_compared_ordering_by_ordering():
     """The difference of two grids covers the true one, whether or not both sides have the same units."""
     for other in (PAIRS["same units, a little more fragile"], PAIRS["other units"]):
-        true = truth(ONE).score - truth(other).score
+        true = TRUTHS[ONE.name].score - TRUTHS[other.name].score
         found = []
         for seed in range(40):
             sides = []
