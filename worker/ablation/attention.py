@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 import onnx_ir as ir
 
@@ -38,29 +39,30 @@ def find(grounds: Grounds, layers: list[Layer], batches: Mapping[ir.Value, Layou
     heads: list[tuple[Layer, Layer | None]] = []
     roots: list[ir.Value] = []
     for node in grounds.wiring.nodes:
-        sources = None if node in by_node else _attends(node, grounds.wiring)
+        sources = None if node in by_node else _attends(node, grounds)
         if sources is not None:
             roots += sources
             heads += _heads(node, grounds, by_node, batches)
-    return Attention(heads, _makers(roots, by_node))
+    return Attention(heads, _makers(roots, by_node, grounds.wiring))
 
 
-def _attends(node: ir.Node, wiring: Wiring) -> list[ir.Value] | None:
+def _attends(node: ir.Node, grounds: Grounds) -> list[ir.Value] | None:
     """What Q, K and V are made of, if a node multiplies the values by a softmax of products."""
     if node.op_type == "Attention":
-        return wiring.varying(node)[:3]
-    probabilities = _probabilities(node, wiring)
-    return None if probabilities is None else [*wiring.varying(node), *probabilities[1]]
+        return grounds.wiring.varying(node)[:3]
+    probabilities = _probabilities(node, grounds)
+    return None if probabilities is None else [*grounds.wiring.varying(node), *probabilities[1]]
 
 
-def _probabilities(node: ir.Node, wiring: Wiring) -> tuple[ir.Value, list[ir.Value]] | None:
+def _probabilities(node: ir.Node, grounds: Grounds) -> tuple[ir.Value, list[ir.Value]] | None:
     """The operand of a product that comes of a softmax, and the operands of the product behind that."""
+    wiring = grounds.wiring
     if node.op_type not in PRODUCTS or len(factors := _factors(node, wiring)) != 2:
         return None
     for value in factors:
         softmax = _behind(value, wiring, lambda each: each.op_type in SOFTMAXES)
         scores = None if softmax is None else softmax.inputs[0]
-        product = None if scores is None else _behind(scores, wiring, lambda each: _is_product(each, wiring))
+        product = None if scores is None else _behind(scores, wiring, lambda each: _scores(each, grounds))
         if product is not None:
             return value, _factors(product, wiring)
     return None
@@ -72,8 +74,15 @@ def _factors(node: ir.Node, wiring: Wiring) -> list[ir.Value]:
     return [value for value in values if value is not None and not wiring.is_constant(value)]
 
 
-def _is_product(node: ir.Node, wiring: Wiring) -> bool:
-    return node.op_type in PRODUCTS and len(_factors(node, wiring)) == 2
+def _scores(node: ir.Node, grounds: Grounds) -> bool:
+    """Is it a product of queries and keys? Learned queries are constant: several matrices, one for each head.
+
+    One matrix is a layer's weights, whose softmax may weigh tokens, and has no heads.
+    """
+    if node.op_type not in PRODUCTS or not (factors := _factors(node, grounds.wiring)):
+        return False
+    constants = [value for value in node.inputs[:2] if value is not None and value not in factors]
+    return len(factors) == 2 or any(prod(grounds.sizes.shapes.get(value, ())[:-2]) > 1 for value in constants)
 
 
 def _behind(value: ir.Value, wiring: Wiring, wanted: Callable[[ir.Node], bool]) -> ir.Node | None:
@@ -92,8 +101,8 @@ def _behind(value: ir.Value, wiring: Wiring, wanted: Callable[[ir.Node], bool]) 
     return None
 
 
-def _makers(roots: list[ir.Value], by_node: Mapping[ir.Node, Layer]) -> set[ir.Node]:
-    """The layers that values come of with no other layer between."""
+def _makers(roots: list[ir.Value], by_node: Mapping[ir.Node, Layer], wiring: Wiring) -> set[ir.Node]:
+    """The layers that values come of with no other layer between; shapes, which exporters measure, do not count."""
     found: set[ir.Node] = set()
     seen = set(roots)
     waiting = list(seen)
@@ -104,7 +113,7 @@ def _makers(roots: list[ir.Value], by_node: Mapping[ir.Node, Layer]) -> set[ir.N
         if node in by_node:
             found.add(node)
             continue
-        more = [each for each in node.inputs if each is not None and each not in seen]
+        more = [each for each in wiring.varying(node) if each not in seen]
         seen.update(more)
         waiting += more
     return found
@@ -153,7 +162,7 @@ def _marked(node: ir.Node, grounds: Grounds, batches: Mapping[ir.Value, Layout])
         return None
     if node.op_type == "Attention" and len(layout) == 3:
         return _with_heads_inside(node, layout)
-    outer, depth = _axes(node, grounds.wiring, len(layout))
+    outer, depth = _axes(node, grounds, len(layout))
     axes = list(layout)
     for place in outer:
         kinds = [a if a.label == BATCH else Atom(f"{HEAD}{place}.{i}", a.size) for i, a in enumerate(layout[place])]
@@ -162,10 +171,10 @@ def _marked(node: ir.Node, grounds: Grounds, batches: Mapping[ir.Value, Layout])
     return tuple(axes)
 
 
-def _axes(node: ir.Node, wiring: Wiring, rank: int) -> tuple[list[int], int]:
+def _axes(node: ir.Node, grounds: Grounds, rank: int) -> tuple[list[int], int]:
     """On which axes of softmax(Q K') V heads may lie, and on which the values' own channels."""
-    found = _probabilities(node, wiring)
-    factors = _factors(node, wiring)
+    found = _probabilities(node, grounds)
+    factors = _factors(node, grounds.wiring)
     first = found is not None and factors[0] is found[0]
     terms = letters(node) if node.op_type == "Einsum" else None
     if terms is None:

@@ -1,6 +1,7 @@
 """The region behind a layer: all values that hold one channel each of it, and the exits where they leave."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -34,10 +35,19 @@ POOLS = frozenset(
 )
 MOVES = frozenset(["Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze"])
 IDENTITIES = frozenset(["Cast", "Dropout", "Identity"])
+# They put a value on another scale by what lies beside it, and leave it in its place.
+NORMALISING = frozenset(
+    """
+    GroupNormalization InstanceNormalization LRN LayerNormalization LpNormalization MeanVarianceNormalization
+    RMSNormalization
+    """.split()
+)
+SUMMING = frozenset(f"Reduce{name}" for name in "L1 L2 LogSum LogSumExp Max Mean Min Sum SumSquare".split())
 # Operators that keep channels apart but do nothing to a value, move it, or pool over space. They belong to a region
 # only where an elementwise operator follows: in conv -> pool -> BN -> ReLU as in conv -> ReLU -> pool the site is
 # behind the ReLU.
 PASSING = POOLS | MOVES | IDENTITIES
+WITHIN = ELEMENTWISE | PASSING | NORMALISING | SUMMING | {"Expand"}
 FOREIGN = frozenset(
     """
     FastGelu Gelu QLinearAdd QLinearAveragePool QLinearGlobalAveragePool QLinearLeakyRelu QLinearMul QLinearSigmoid
@@ -82,51 +92,69 @@ def region(layer: Layer, grounds: Grounds) -> Region:
     starts = dict(layer.starts)
     barred: set[ir.Value] = set()
     while True:
-        kept = _acting(_grown(starts, grounds, barred, layer), starts)
+        kept, sums = _acting(*_grown(starts, grounds, barred, layer), starts)
+        both = kept.keys() | sums
         # What leaves must be maskable. A comparison that leaves is no part of the region but one of its users.
-        strays = {v for v in kept if v not in starts and not _is_maskable(v) and _leaves(v, kept, grounds)}
+        strays = {v for v in kept if v not in starts and not _is_maskable(v) and _leaves(v, both, grounds)}
+        strays |= {v for v in kept if v not in starts and _normalises_what_leaves(v, kept, sums, grounds)}
         if not strays:
             break
         barred |= strays
     inside = sorted(kept, key=lambda value: grounds.wiring.places[value])
-    exits = [value for value in inside if _leaves(value, kept, grounds)]
+    exits = [value for value in inside if _leaves(value, both, grounds)]
     if not all(_is_maskable(value) and can_be_viewed(kept[value], grounds.sizes) for value in exits):
         exits = []
-    linear = not any(_bends(value, kept) for value in inside if value not in starts)
+    seen = _behind_which([value for value in exits if not _is_only_summed(value, kept, sums, grounds)], kept)
+    linear = not any(_bends(value, kept) for value in seen if value not in starts)
     return Region(layer, {value: kept[value] for value in inside}, tuple(_on_grid(exits, kept, grounds)), linear)
 
 
 def _grown(
     starts: Mapping[ir.Value, Layout], grounds: Grounds, barred: set[ir.Value], layer: Layer
-) -> dict[ir.Value, Layout]:
-    """All values reached from a layer by operators that keep its channels apart."""
-    found = dict(starts)
+) -> tuple[dict[ir.Value, Layout], set[ir.Value]]:
+    """All values reached from a layer by operators that keep its channels apart, and their sums over channels.
+
+    A normalisation, whole or in pieces, puts each channel on another scale by such sums (`NORMALISING`, `SUMMING`).
+    """
+    found, sums = dict(starts), dict[ir.Value, Layout]()
     waiting = list(starts)
     while waiting:
         for node, _ in waiting.pop().uses():
             value = node.outputs[0] if node.outputs else None
-            if value is None or value in found or value in barred or not stays_within(node, found, grounds):
+            if value is None or value in found or value in sums or value in barred:
                 continue
-            layout = follow(node, found, grounds.sizes.shapes)[0]
-            if layout is not None and is_intact(layout, layer, grounds.sizes):
+            if not stays_within(node, found.keys() | sums.keys(), grounds):
+                continue
+            layout = follow(node, found | sums, grounds.sizes.shapes)[0]
+            if layout is None or not has_examples(layout, grounds.sizes):
+                continue
+            if is_intact(layout, layer, grounds.sizes):
                 found[value] = layout
-                waiting.append(value)
-    return found
+            elif node.op_type in SUMMING or sums.keys() >= set(grounds.wiring.varying(node)):
+                sums[value] = layout
+            else:
+                continue
+            waiting.append(value)
+    return found, set(sums)
 
 
-def stays_within(node: ir.Node, inside: Mapping[ir.Value, Layout], grounds: Grounds) -> bool:
-    """Does a node keep channels apart, and depend on nothing but the region, constants and scales?"""
-    known = node.op_type in (ELEMENTWISE | PASSING if node.domain in ("", "ai.onnx") else FOREIGN)
-    if not known or (len([value for value in node.outputs if value.name]) > 1 and node.op_type != "Dropout"):
+def stays_within(node: ir.Node, inside: AbstractSet[ir.Value], grounds: Grounds) -> bool:
+    """Does a node keep channels apart or sum them, and depend on nothing but the region, constants and scales?"""
+    known = node.op_type in (WITHIN if node.domain in ("", "ai.onnx") else FOREIGN)
+    if not known or any(grounds.wiring.users(value) for value in node.outputs[1:]):
         return False
     return all(value in inside or value in grounds.scales or grounds.wiring.is_constant(value) for value in node.inputs)
 
 
 def is_intact(layout: Layout, layer: Layer, sizes: Sizes) -> bool:
     """Are all examples and all units still told apart?"""
-    examples = sizes.batch == 1 or layouts.is_whole(layout, BATCH, sizes.batch)
     depth = layer.depth == 1 or layouts.is_whole(layout, DEPTH, layer.depth)
-    return examples and depth and layouts.is_whole(layout, UNIT, layer.units)
+    return has_examples(layout, sizes) and depth and layouts.is_whole(layout, UNIT, layer.units)
+
+
+def has_examples(layout: Layout, sizes: Sizes) -> bool:
+    """Are all examples still told apart?"""
+    return sizes.batch == 1 or layouts.is_whole(layout, BATCH, sizes.batch)
 
 
 def can_be_viewed(layout: Layout, sizes: Sizes) -> bool:
@@ -135,24 +163,61 @@ def can_be_viewed(layout: Layout, sizes: Sizes) -> bool:
     return sizes.closed or len(unknown) <= 1
 
 
-def _acting(found: Mapping[ir.Value, Layout], starts: Mapping[ir.Value, Layout]) -> dict[ir.Value, Layout]:
-    """The region without what passes values on after the last operator that acts on them."""
+def _acting(
+    found: Mapping[ir.Value, Layout], sums: set[ir.Value], starts: Mapping[ir.Value, Layout]
+) -> tuple[dict[ir.Value, Layout], set[ir.Value]]:
+    """The region without what passes values on after the last operator that acts on them, and the sums used in it."""
     waiting = [value for value in found if _acts(value)]
-    kept = dict(starts)
+    kept, used = dict(starts), set[ir.Value]()
     while waiting:
         value = waiting.pop()
-        if value in found and value not in kept:
-            kept[value] = found[value]
+        if (value in found and value not in kept) or (value in sums and value not in used):
+            if value in found:
+                kept[value] = found[value]
+            else:
+                used.add(value)
             node = value.producer()
             assert node is not None, "a region's values are computed"
             waiting += [operand for operand in node.inputs if operand is not None]
-    return kept
+    return kept, used
+
+
+def _normalises_what_leaves(
+    value: ir.Value, kept: Mapping[ir.Value, Layout], sums: set[ir.Value], grounds: Grounds
+) -> bool:
+    """Is a value normalised that somebody sees as it was? A residual stream is ablated before it is normalised."""
+    node = value.producer()
+    assert node is not None, "a region's values are computed"
+    if node.op_type not in NORMALISING and sums.isdisjoint(each for each in node.inputs if each is not None):
+        return False
+    before = [each for each in node.inputs if each is not None and each in kept]
+    return any(_leaves(each, kept.keys() | sums, grounds) for each in before)
+
+
+def _behind_which(exits: Sequence[ir.Value], kept: Mapping[ir.Value, Layout]) -> set[ir.Value]:
+    """The values of a region that lie on its ways to some exits."""
+    waiting, found = list(exits), set(exits)
+    while waiting:
+        node = waiting.pop().producer()
+        more = [] if node is None else [each for each in node.inputs if each in kept and each not in found]
+        found.update(each for each in more if each is not None)
+        waiting += [each for each in more if each is not None]
+    return found
+
+
+def _is_only_summed(value: ir.Value, kept: Mapping[ir.Value, Layout], sums: set[ir.Value], grounds: Grounds) -> bool:
+    """Do none but sums over channels see what leaves, as the square that an RMSNorm takes of a residual stream?"""
+    users = [node for node in grounds.wiring.users(value) if not {node.outputs[0]} & (kept.keys() | sums)]
+    if not users or grounds.wiring.is_end(value):
+        return False
+    behind = [follow(node, kept, grounds.sizes.shapes)[0] for node in users if node.op_type in SUMMING]
+    return len(behind) == len(users) and not any(each is None or layouts.has(each, UNIT) for each in behind)
 
 
 def _acts(value: ir.Value) -> bool:
     """Does the operator behind a value act on it? To quantise once more what was pooled or moved is no act."""
     node = value.producer()
-    if node is None or node.op_type not in ELEMENTWISE:
+    if node is None or node.op_type not in ELEMENTWISE | NORMALISING:
         return False
     for _ in range(2):  # at most a pair
         if node is not None and node.op_type in REQUANTISING and node.inputs[0] is not None:
@@ -172,7 +237,7 @@ def _is_maskable(value: ir.Value) -> bool:
     return value.dtype is None or value.dtype in FLOATS or quantised.is_packed(value)
 
 
-def _leaves(value: ir.Value, inside: Mapping[ir.Value, Layout], grounds: Grounds) -> bool:
+def _leaves(value: ir.Value, inside: AbstractSet[ir.Value], grounds: Grounds) -> bool:
     """Does the class output see a value of the region other than through the region?"""
     users = grounds.wiring.users(value)
     return grounds.wiring.is_end(value) or any(node.outputs[0] not in inside for node in users)

@@ -6,6 +6,9 @@ units are seen by the rest of the network: there is the site. A residual additio
 another branch takes part in it, so a branch is masked before the addition; nor is the product by which
 squeeze-and-excitation scales channels, whose gates are a site of their own.
 
+- A normalisation over channels between a layer and its activation belongs to the region, though it looks at all of
+  them; not where something sees what it normalises, such as a residual stream, which is masked where it begins.
+- A layer that is applied several times is a site each time.
 - Recurrent layers: what leaves the cell is masked (Y, Y_h, Y_c), directions one after another; its memory is not.
 - Gated units (GLU, SwiGLU): gate times value is one unit, masked once, behind the product (`gates`).
 - Attention: units are heads, masked before the output projection, never behind it (`attention`). Then the projections

@@ -121,6 +121,19 @@ def test_a_head_becomes_its_mean_channel_by_channel() -> None:
     np.testing.assert_allclose(masked(model, FEED, lost, "mean", [mean, hidden]), expected, atol=1e-4)
 
 
+def test_learned_queries_have_heads_too() -> None:
+    """As where tokens are pooled by attention, or read into a few latents: the queries are constants."""
+    nodes = [each for each in [*SCORES[3:], node("Softmax", "w", "p"), *BEHIND] if each.name not in ("o",)]
+    pooled = [node("MatMul", "c2 o.weight", "o0"), node("Relu", "o0", "m0"), node("Squeeze", "m0 first", "m")]
+    weights = {**WEIGHTS, "q": noise(3, 1, HEADS, 1, WIDTH // HEADS)}
+    model = net([*nodes, *pooled, node("MatMul", "m head", "y")], weights, ["n", TOKENS, WIDTH], ["n", 3])
+    sites = found(model)
+    assert [(site.op, site.units) for site in sites] == [("Attention", HEADS), ("MatMul", WIDTH)]
+    masks = drawn(1, sites, 5)
+    expected = cut(model, FEED, [("o.weight", 0), ("head", 0)], masks)
+    np.testing.assert_allclose(masked(model, FEED, masks), expected, atol=1e-4)
+
+
 def test_one_head_is_no_site_but_attention_all_the_same() -> None:
     """It has no order to be lost in; its projections are none either."""
     single = [
@@ -158,14 +171,19 @@ def test_a_linear_layer_between_layers_has_hidden_units() -> None:
     assert [site.name for site in found(made(plain))] == ["o.heads", "up"]
 
 
-def test_layers_of_convolutions_are_sites_beside_attention() -> None:
-    """A residual branch that ends in BatchNorm is one in any network; only embedding patches is none."""
+@pytest.mark.parametrize("measured", [False, True])
+def test_layers_of_convolutions_are_sites_beside_attention(measured: bool) -> None:
+    """A residual branch that ends in BatchNorm is one in any network; only embedding patches is none.
+
+    torch's older exporter measures shapes at the values: what is measured only makes no queries.
+    """
     nodes = [
         node("Conv", "img patch", "e", strides=[2, 2]),
         node("Conv", "e inner.weight", "b"),
         node("Add", "b e", "sum"),
         node("Reshape", "sum rows", "xt"),
         node("Transpose", "xt", "x0", perm=[0, 2, 1]),
+        *([node("Shape", "x0", "size", end=2), node("Concat", "size rest", "split", axis=0)] if measured else []),
         *CASES["a softmax"],
     ]
     renamed: list[NodeProto] = []
@@ -175,7 +193,8 @@ def test_layers_of_convolutions_are_sites_beside_attention() -> None:
         copy.input[:] = [{"img": "x", "x": "x0"}.get(name, name) for name in each.input]
         renamed.append(copy)
     weights = {**WEIGHTS, "patch": noise(1, WIDTH, 2, 2, 2), "inner.weight": noise(2, WIDTH, WIDTH, 1, 1)}
-    weights["rows"] = np.array([0, WIDTH, TOKENS])
+    weights["rows"], weights["rest"] = np.array([0, WIDTH, TOKENS]), np.array([HEADS, -1])
+    weights = {name: each for name, each in weights.items() if not measured or name != "split"}
     model = net(renamed, weights, ["n", 2, 4, 4], ["n", 3])
     assert [site.name for site in found(model)] == ["inner", "o.heads", "up"]
 
