@@ -75,15 +75,26 @@ def _source(value: ir.Value | None, wiring: Wiring) -> ir.Value | None:
 
 def _halves(each: Region, grounds: Grounds) -> list[Region]:
     """The regions behind the two halves of a layer that is split in two along its units."""
-    if len(each.exits) != 1 or each.layer.units % 2 or grounds.wiring.is_end(each.exits[0]):
+    if len(each.exits) != 1 or each.layer.units % 2:
         return []
-    value = each.exits[0]
+    value, layout = _moved(each.exits[0], each.layouts[each.exits[0]], grounds)
     users = grounds.wiring.users(value)
     results = [result for node in users if node.op_type in SPLITS for result in node.outputs]
-    if any(node.op_type not in SPLITS for node in users) or len(results) != 2:
+    if any(node.op_type not in SPLITS for node in users) or len(results) != 2 or grounds.wiring.is_end(value):
         return []
-    halves = [_half(each.layer, result, each.layouts[value], grounds) for result in results]
+    halves = [_half(each.layer, result, layout, grounds) for result in results]
     return [region(half, grounds) for half in halves if half is not None]
+
+
+def _moved(value: ir.Value, layout: Layout, grounds: Grounds) -> tuple[ir.Value, Layout]:
+    """Where a value has been moved or dequantised to before anybody else sees it, and its layout there."""
+    while len(users := grounds.wiring.users(value)) == 1 and not grounds.wiring.is_end(value):
+        node = users[0]
+        further = follow(node, {value: layout}, grounds.sizes.shapes)[0] if node.op_type in PASSED else None
+        if further is None:
+            break
+        value, layout = node.outputs[0], further
+    return value, layout
 
 
 def _half(layer: Layer, result: ir.Value, whole: Layout, grounds: Grounds) -> Layer | None:

@@ -12,7 +12,19 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, defs, inliner
 
-from worker.formats import classes, folding, graphs, inference, inputs, operators, outputs, selections, weights, words
+from worker.formats import (
+    classes,
+    folding,
+    graphs,
+    inference,
+    inputs,
+    operators,
+    ordering,
+    outputs,
+    selections,
+    weights,
+    words,
+)
 from worker.formats.outputs import Output
 from worker.formats.refusals import Refused
 
@@ -43,6 +55,7 @@ def read_onnx(data: bytes, output: str | None = None) -> Read:
     model = _parsed(data)
     weights.check(model)
     _check_nodes(model)
+    ordering.sort(model)
     model = _inlined(model)
     _check_graphs(model)
     _settle(model)

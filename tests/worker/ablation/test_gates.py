@@ -20,11 +20,23 @@ WEIGHTS: Weights = {
     "six": np.array([6]),
     "twelve": np.array([12]),
     "one": np.array([1]),
+    "step": np.float32(0.05),
+    "zero": np.int8(0),
 }
 HALVES = [
     node("MatMul", "x both.weight", "b"),
     node("Slice", "b nought six one", "g"),
     node("Slice", "b six twelve one", "u"),
+]
+QUANTISED = [  # as onnxruntime's quantiser leaves it
+    node("QuantizeLinear", "b step zero", "bq"),
+    node("DequantizeLinear", "bq step zero", "bd"),
+    node("Slice", "bd nought six one", "g0"),
+    node("QuantizeLinear", "g0 step zero", "gq"),
+    node("DequantizeLinear", "gq step zero", "g"),
+    node("Slice", "bd six twelve one", "u0"),
+    node("QuantizeLinear", "u0 step zero", "uq"),
+    node("DequantizeLinear", "uq step zero", "u"),
 ]
 SWISH = [node("Sigmoid", "g", "s"), node("Mul", "g s", "k")]
 GATED: dict[str, tuple[list[NodeProto], str]] = {
@@ -34,6 +46,7 @@ GATED: dict[str, tuple[list[NodeProto], str]] = {
         "gate",
     ),
     "geglu of one layer's halves": ([*HALVES, node("Gelu", "g", "k"), node("Mul", "u k", "a"), HEAD], "both"),
+    "swiglu of a quantised layer's halves": ([HALVES[0], *QUANTISED, *SWISH, node("Mul", "k u", "a"), HEAD], "both"),
     "scaled behind": (
         [*TWO, node("Sigmoid", "g", "s"), node("Mul", "s u", "m"), node("Mul", "m bias", "a"), HEAD],
         "gate",
