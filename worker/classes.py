@@ -98,9 +98,12 @@ def classes(metric: str, output: dict[str, Any], labels: Ints, weights: Floats |
     """
     items, count = labels.reshape(len(labels), -1), int(output["classes"])
     if items.max(initial=0) >= count or (items.shape[1] > 1 and output["kind"] != "tokens"):
+        rows = items.shape[1] == count and output["kind"] != "tokens"
+        advice = "Check that labels start at 0 and belong to this model."
         raise problems.DatasetMismatch(
             f"The labels go up to {items.max(initial=0)}, {items.shape[1]} an example, but the model's output "
-            f"{output['name']!r} has {count} classes. Check that labels start at 0 and belong to this model."
+            f"{output['name']!r} has {count} classes. "
+            + ("If they are one-hot, save numpy.argmax(y, axis=1) in their place." if rows else advice)
         )
     given = checked(weights, len(items))
     whole = _by_class(items, given, count)

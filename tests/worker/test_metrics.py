@@ -236,6 +236,7 @@ def test_equal_weights_are_none() -> None:
         ([0, 1], [0.0, 0.0], "not all"),
         ([-1, -1], None, "nothing to measure"),
         ([[0, 1], [1, 0]], None, "2 an example"),
+        ([[0, 1, 0], [1, 0, 0]], None, "argmax"),
     ],
 )
 def test_labels_and_weights_that_cannot_be_are_refused(labels: Any, weights: Any, told: str) -> None:

@@ -93,7 +93,8 @@ def of_tar(file: IO[bytes]) -> Archive:
                 raise too_large(f"The archive holds more than {MEMBERS_LIMIT:,} files.")
     except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
         detail = str(error)[:100] if str(error) else "it ends too early"
-        raise malformed(f"The tar file cannot be read: {detail}. Pack the images' folders anew.") from error
+        advice = "Pack the images' folders anew. A table that was only gzipped is read as what gunzip makes of it."
+        raise malformed(f"The tar file cannot be read: {detail}. {advice}") from error
     # In a packed tar, going back means to unpack it from its beginning again.
     return Archive(found if zipped else dict(sorted(found.items())), budget)
 

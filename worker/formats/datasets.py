@@ -57,6 +57,7 @@ def _read(file: IO[bytes], out: IO[bytes] | None, reading: Reading | None) -> tu
     else:
         assert out is not None, "inputs that are read are written"
         made = writing.written(table, feeds, out)
+    told = [*chosen.warnings, *guessed, *_unused(table, taken, feeds), *made.told]
     found = {
         "format": table.format,
         "examples": table.examples,
@@ -65,7 +66,7 @@ def _read(file: IO[bytes], out: IO[bytes] | None, reading: Reading | None) -> tu
         "columns": [*table.columns, *table.scalars][:NAMES_SHOWN],
         "splits": whole.splits,
         "preprocessing": _done(feeds),
-        "warnings": _warnings(whole, table, [*chosen.warnings, *guessed, *_of_text(table, taken), *made.told], arrays),
+        "warnings": _warnings(whole, table, told, arrays),
     }
     return found, arrays
 
@@ -168,10 +169,19 @@ def _done(feeds: list[Feed]) -> dict[str, Any] | None:
     return next((each.resolved for each in ordered if each.resolved), None)
 
 
-def _of_text(table: Table, taken: set[str]) -> list[str]:
-    names = [name for name, column in table.columns.items() if column.dtype == TEXT and name not in taken]
-    more = ", ..." if len(names) > 10 else ""
-    return [f"Columns of text are not fed: {', '.join(names[:10])}{more}."] if names else []
+def _unused(table: Table, taken: set[str], feeds: list[Feed]) -> list[str]:
+    """Columns of text, and others that no input takes: the labels may be among them, under a name of their own."""
+    texts = [name for name, column in table.columns.items() if column.dtype == TEXT and name not in taken]
+    fed = {column.name for feed in feeds for column in feed.columns} | taken
+    spare = [name for name in table.columns if name not in fed and name not in texts]
+    found = [f"Columns of text are not fed: {_listed(texts)}."] if texts else []
+    if spare and any(feed.wanted is not None for feed in feeds):
+        found.append(f"No input takes {_listed(spare)}. If the labels are there, say so with `labels`.")
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def _warnings(whole: Table, table: Table, more: list[str], arrays: Mapping[str, Array]) -> list[str]:

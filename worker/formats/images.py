@@ -11,6 +11,8 @@ from worker.formats.splits import WORDS
 from worker.formats.tables import IMAGE, TEXT, Column, Piece, Table, counted, malformed, named, too_large
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
+# Pictures all the same: they are refused, for a dataset that shrinks in silence would give another score.
+FOREIGN = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".jfif", ".pgm", ".ppm", ".dcm")
 LIST_LIMIT = 64 * 1024**2  # bytes of labels.csv
 LISTS = ("labels.csv", "metadata.csv")
 FILE_NAMES, LABELS = ("filename", "file_name", "file", "image"), ("label", "class", "target")
@@ -72,6 +74,11 @@ def read(archive: Archive) -> Images:
     if not names:
         held = ", ".join(name[:60] for name in list(archive.files)[:5]) or "nothing"
         raise malformed(f"The archive holds no image (JPEG, PNG, BMP, WebP or GIF), but {held}. {HOW}")
+    foreign = [name for name in archive.files if name.lower().endswith(FOREIGN)]
+    if foreign:
+        more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
+        what = f"{foreign[0][:200]}{more} cannot be read; JPEG, PNG, BMP, WebP and GIF are"
+        raise malformed(f"{what}. Convert such pictures, or take them out of the archive.")
     listed = _listed(archive, names)
     depth = _depth(names)
     pictures = [_picture(name, listed, depth) for name in names]

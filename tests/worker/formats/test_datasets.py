@@ -49,6 +49,13 @@ def test_what_is_not_used_is_named_in_a_warning() -> None:
     assert "z holds Python objects" in looked_at(zoo.extra_pickle())["warnings"][0]
 
 
+def test_labels_under_another_name_are_not_lost_in_silence() -> None:
+    """Who saves arrays without names learns which one nothing was done with, and what to say."""
+    found, made = taken(arrays.npz(arr_0=arrays.inputs(), arr_1=np.zeros(5, int)), X)
+    assert "labels" not in made
+    assert any("No input takes arr_1" in warning and "`labels`" in warning for warning in found["warnings"])
+
+
 def test_one_label_alone_is_warned_of() -> None:
     """A dataset of one class is accepted, with a word on what that means."""
     found = looked_at(arrays.npz(x=arrays.inputs(), y=np.zeros(5, int)))

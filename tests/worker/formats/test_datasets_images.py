@@ -156,6 +156,15 @@ def test_hostile_images_are_refused_by_name(kind: str, file: bytes, words: str) 
     assert "b/evil.png" in detail
 
 
+def test_pictures_that_are_not_read_are_not_left_out() -> None:
+    """A dataset without its TIFF files would be another dataset; whatever else lies there is nobody's example."""
+    detail = refused(
+        "dataset-malformed", zipped({"a/1.png": ONE, "b/scan.TIFF": b"II*\0", "README.md": b"hi"}), PICTURE
+    )
+    assert "b/scan.TIFF" in detail
+    assert "Convert" in detail
+
+
 def test_images_of_other_sizes_want_a_resize() -> None:
     """What to set is said, and the file that differs is named."""
     detail = refused("dataset-mismatch", zipped({"a/1.png": ONE, "b/2.png": encoded(PIXELS[0][:3])}), PICTURE)
