@@ -1,6 +1,6 @@
 # Names for what scripts/ does; none of it needs make.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock examples coverage chaos promises
+.PHONY: help setup demo serve test check format lock examples coverage load chaos promises
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -31,6 +31,10 @@ lock: ## write lock/*.txt from pyproject.toml
 coverage: ## the long simulation: do 95 % intervals cover?
 	scripts/setup
 	.venv/bin/python benchmarks/coverage.py
+
+load: ## how much the service bears: reads, submits, lists, uploads, too much, slow callers; OPTIONS="--case soak"
+	scripts/setup
+	.venv/bin/python -P -m benchmarks.load $(OPTIONS)
 
 examples: ## train the two shipped networks again; needs PYTHON=one with torch, see examples/README.md
 	$(or $(PYTHON),python3) examples/train.py

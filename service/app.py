@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -16,8 +17,12 @@ from starlette.routing import compile_path
 
 from service import __version__, problems, signing, sweeper
 from service.api import artifacts, comparisons, document, evaluations, health, signing_keys, staging
+from service.api.admission import Admission
 from service.api.deps import Backends
 from service.api.headers import SecurityHeaders
+from service.api.looking import Looks
+from service.api.shown import Showing
+from service.hinting import Hinting
 from service.settings import Settings
 from service.store import session
 from service.store.blobs import open_blobs
@@ -28,6 +33,7 @@ Upload a model and an evaluation set; a worker deletes units at random, more and
 works. Networks that generalise survive the damage; networks that memorised do not (arXiv 1803.06959)."""
 
 DATABASE_SECONDS = 60.0  # that a start waits for a database
+WRITERS = 8  # submissions that are written at once; SQLite takes them one by one anyway
 
 log = structlog.get_logger()
 
@@ -36,12 +42,13 @@ def create_app(settings: Settings) -> FastAPI:
     """The application for these settings. Nothing is opened before it starts."""
     app = FastAPIOffline(title="Lesion", version=__version__, description=ABOUT, lifespan=_lifespan, redoc_url=None)
     app.state.settings = settings
+    app.include_router(evaluations.router)  # first, since it is asked most, and each one before costs its reads
     for noun in artifacts.NOUNS:
         app.include_router(artifacts.routes(noun))
-    app.include_router(evaluations.router)
     app.include_router(comparisons.router)
     app.include_router(signing_keys.router)
     app.include_router(health.router)
+    app.add_middleware(Admission)
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(problems.Problem, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
@@ -60,11 +67,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     staging.sweep(settings.scratch / "uploads")
     engine = session.connect(settings.database)
     _migrate(engine)
-    app.state.backends = Backends(settings, engine, open_blobs(settings.blobs), signing.signer(settings))
+    signer = signing.signer(settings)
+    showing = Showing(signer)
+    hinting = Hinting()
+    app.state.backends = Backends(
+        settings,
+        engine,
+        open_blobs(settings.blobs),
+        signer,
+        showing,
+        Looks(engine, showing),
+        hinting,
+        CapacityLimiter(WRITERS),
+    )
     stop = threading.Event()
     sweeping = threading.Thread(target=sweeper.run, args=(engine, settings, stop), name="sweeper", daemon=True)
     sweeping.start()
-    yield
+    with hinting:
+        yield
     stop.set()
     sweeping.join(timeout=5)
     engine.dispose()

@@ -6,7 +6,7 @@
     ├── where nothing may be sent     WebhookUrlForbidden
     ├── what clashes with the state   Conflict NotReady NotComparable IdempotencyReused
     ├── what ended an evaluation      ModelCrashed DeadlineExceeded ResourceExhausted WorkerLost
-    └── what we got wrong             Internal Unavailable InsufficientStorage
+    └── what we got wrong             Internal Unavailable Busy InsufficientStorage
 
 A problem is raised anywhere, rendered in one place (service.app), and stored as it is when it ends an evaluation.
 """
@@ -217,6 +217,13 @@ class Unavailable(Problem):
     """Something the service needs does not answer."""
 
     type, title, status = "unavailable", "Temporarily unavailable", 503
+
+
+class Busy(Problem):
+    """More requests came at once than the service can answer in time. Nothing was done; send it again, as
+    `Retry-After` says."""
+
+    type, title, status = "busy", "Too much at once", 503
 
 
 class InsufficientStorage(Problem):

@@ -7,6 +7,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from service import problems
+from service.api import admission
 from service.api.digests import Promised
 
 PATIENCE = 15.0  # seconds without a byte, or since the start at less than SLOWEST, until a caller is dropped
@@ -25,8 +26,9 @@ async def pieces(request: Request, most: int) -> AsyncIterator[bytes]:
     stream = request.stream()
     while True:
         try:
-            async with asyncio.timeout(PATIENCE):
-                data = await anext(stream)
+            with admission.aside():
+                async with asyncio.timeout(PATIENCE):
+                    data = await anext(stream)
         except StopAsyncIteration:
             promised.check()
             return

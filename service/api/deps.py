@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPBearer
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from service.api.looking import Looks
+from service.api.shown import Showing
+from service.hinting import Hinting
 from service.problems import Problem
 from service.settings import Settings
 from service.signing import Signer
@@ -25,9 +29,13 @@ class Backends:
     engine: Engine
     blobs: Blobs
     signer: Signer
+    showing: Showing
+    looks: Looks
+    hinting: Hinting
+    writers: CapacityLimiter  # threads for those who submit, so that they keep nobody else from having one
 
 
-def _backends(request: Request) -> Backends:
+async def _backends(request: Request) -> Backends:
     backends: Backends = request.app.state.backends
     return backends
 

@@ -6,18 +6,18 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import TypeAdapter, ValidationError
 
-from service import __version__, broker, pairing, plots, problems, schemas
+from service import __version__, pairing, plots, problems, schemas
 from service.api import answers, body, intake, json_text, uploads, waiting
 from service.api.artifacts import DATASET_REFUSALS, MODEL_REFUSALS
 from service.api.deps import Backends, Caller, Cursor, Db, ReadDb, Responses, Used, documented, may
 from service.api.document import CREATE_BODY
 from service.api.intake import Received
+from service.api.shown import Shown
 from service.store import artifacts, evaluations
-from service.store.session import transaction
+from service.store.session import reading, transaction
 from service.store.tables import ArtifactRow, EvaluationRow
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
@@ -36,6 +36,7 @@ Key = Annotated[
 RETRY_AFTER = "1"
 Reader = Annotated[Caller, may("evaluations:read")]
 Submitter = Annotated[Caller, may("evaluations:write")]
+NEW, CONFIG = TypeAdapter(schemas.NewEvaluation), TypeAdapter(schemas.Config)
 T = TypeVar("T")
 SHOWN: Responses = {
     200: {"model": schemas.Evaluation, "description": "It has ended."},
@@ -69,7 +70,7 @@ SHOWN: Responses = {
 )
 async def create(
     request: Request, backends: Used, caller: Submitter, wait: Wait = None, prefer: Prefer = None, key: Key = None
-) -> JSONResponse:
+) -> Response:
     """Score a model on a dataset.
 
     Send both files and a config as `multipart/form-data`, or JSON that names uploaded artifacts by digest. A model
@@ -79,32 +80,29 @@ async def create(
     seconds = waiting.asked(request, wait, backends.settings.max_wait)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        row, new = await _from_form(request, backends, caller, key)
+        shown = await _from_form(request, backends, caller, key)
     elif kind == "application/json":
-        row, new = await _from_json(request, backends, caller, key)
+        shown = await _from_json(request, backends, caller, key)
     else:
         raise problems.UnsupportedMediaType(
             "Send multipart/form-data (curl -F model=@… -F dataset=@…), or application/json (curl --json …)."
         )
-    if new:
-        await to_thread.run_sync(_hint, row)
     if seconds:
-        row = await waiting.ended(backends.engine, caller.tenant, row.id, seconds)
-    return _shown(row, request, backends)
+        shown = await waiting.ended(backends.looks, caller.tenant, shown.id, seconds)
+    return _answer(shown, request)
 
 
-def _hint(row: EvaluationRow) -> None:
-    for _ in range(row.workers):
-        if not broker.hint_evaluation(row.id):
-            return
+def _entered(backends: Backends, row: EvaluationRow, new: bool) -> Shown:
+    """What has been committed: a new row is hinted at."""
+    if new:
+        backends.hinting.soon(row.id, row.workers)
+    return backends.showing.show(row)
 
 
-async def _from_json(
-    request: Request, backends: Backends, caller: Caller, key: str | None
-) -> tuple[EvaluationRow, bool]:
-    asked = _parse(TypeAdapter(schemas.NewEvaluation), await _small_body(request))
+async def _from_json(request: Request, backends: Backends, caller: Caller, key: str | None) -> Shown:
+    asked = _parse(NEW, await _small_body(request))
 
-    def enter() -> tuple[EvaluationRow, bool]:
+    def enter() -> Shown:
         with transaction(backends.engine) as db:
             model = artifacts.find(db, caller.tenant, "model", asked.model)
             dataset = artifacts.find(db, caller.tenant, "dataset", asked.dataset)
@@ -114,18 +112,17 @@ async def _from_json(
             assert model is not None
             assert dataset is not None
             _check(model, dataset, asked.config)
-            return evaluations.create(db, caller.tenant, _asked(asked.model, asked.dataset, asked.config), key)
+            entered = evaluations.create(db, caller.tenant, _asked(asked.model, asked.dataset, asked.config), key)
+        return _entered(backends, *entered)
 
-    return await to_thread.run_sync(enter)
+    return await to_thread.run_sync(enter, limiter=backends.writers)
 
 
-async def _from_form(
-    request: Request, backends: Backends, caller: Caller, key: str | None
-) -> tuple[EvaluationRow, bool]:
+async def _from_form(request: Request, backends: Backends, caller: Caller, key: str | None) -> Shown:
     limits = {"model": backends.settings.max_model_bytes, "dataset": backends.settings.max_dataset_bytes}
     folder = backends.settings.scratch / "uploads"
     async with uploads.received(request, folder, limits, several=frozenset({"model"})) as form:
-        config = _parse(TypeAdapter(schemas.Config), form.fields.get("config", "{}").encode(), "config")
+        config = _parse(CONFIG, form.fields.get("config", "{}").encode(), "config")
         missing = [name for name in limits if name not in form.files]
         if missing:
             raise problems.Invalid(f"The form lacks {' and '.join(missing)}: send -F {missing[0]}=@FILE.")
@@ -143,15 +140,16 @@ async def _from_form(
 
 async def _enter(
     backends: Backends, caller: Caller, brought: list[Received], config: schemas.Config, key: str | None
-) -> tuple[EvaluationRow, bool]:
+) -> Shown:
     model, dataset = await intake.admitted(backends, *brought)
     _check(model, dataset, config)
 
-    def enter() -> tuple[EvaluationRow, bool]:
+    def enter() -> Shown:
         with transaction(backends.engine) as db:
-            return evaluations.create(db, caller.tenant, _asked(model.digest, dataset.digest, config), key)
+            entered = evaluations.create(db, caller.tenant, _asked(model.digest, dataset.digest, config), key)
+        return _entered(backends, *entered)
 
-    return await to_thread.run_sync(enter)
+    return await to_thread.run_sync(enter, limiter=backends.writers)
 
 
 def _check(model: ArtifactRow, dataset: ArtifactRow, config: schemas.Config) -> None:
@@ -183,54 +181,58 @@ def _parse(adapter: TypeAdapter[T], text: bytes, place: str = "") -> T:
         raise problems.invalid(error.errors(include_url=False, include_context=False), place) from error
 
 
-def _shown(row: EvaluationRow, request: Request, backends: Backends) -> JSONResponse:
-    over = row.state in schemas.ENDED
-    headers = {"Location": f"/v1/evaluations/{row.id}", "Vary": "Prefer"}
-    if not over:
+def _answer(shown: Shown, request: Request) -> Response:
+    headers = {"Location": f"/v1/evaluations/{shown.id}", "Vary": "Prefer"}
+    if not shown.over:
         headers["Retry-After"] = RETRY_AFTER
     if "wait" in request.headers.get("prefer", ""):
         headers["Preference-Applied"] = "wait"
-    shown = json.loads(answers.evaluation(row, backends.signer).model_dump_json())
-    return JSONResponse(shown, status_code=200 if over else 202, headers=headers)
+    return Response(shown.body, 200 if shown.over else 202, headers, media_type="application/json")
 
 
-@router.get("", responses=documented(problems.Invalid))
-def list_(
-    db: ReadDb,
+@router.get("", response_model=schemas.Evaluations, responses=documented(problems.Invalid))
+async def list_(
     backends: Used,
     caller: Reader,
     limit: Annotated[int, Query(ge=1, le=100, description="Most evaluations of one page.")] = 20,
     cursor: Cursor = None,
     state: Annotated[schemas.State | None, Query(description="Only those in this state.")] = None,
-) -> schemas.Evaluations:
+) -> Response:
     """List evaluations, newest first."""
     before = None if cursor is None else answers.read_cursor(cursor, str)[0]
-    rows = evaluations.page(db, caller.tenant, limit + 1, before, state)
-    more = answers.write_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    return schemas.Evaluations(
-        data=[answers.evaluation(row, backends.signer) for row in rows[:limit]], next_cursor=more
+
+    def read() -> list[Shown]:
+        with reading(backends.engine) as db:
+            rows = evaluations.page(db, caller.tenant, limit + 1, before, state)
+        return [backends.showing.show(row) for row in rows]
+
+    shown = await to_thread.run_sync(read)
+    more = answers.write_cursor(shown[limit - 1].id) if len(shown) > limit else None
+    data = b",".join(each.body for each in shown[:limit])
+    return Response(
+        b'{"data":[%s],"next_cursor":%s}' % (data, json.dumps(more).encode()), media_type="application/json"
     )
 
 
 @router.get("/{id}", response_model=schemas.Evaluation, responses=SHOWN | documented(problems.NotFound))
 async def show(
     request: Request, backends: Used, caller: Reader, id: str, wait: Wait = None, prefer: Prefer = None
-) -> JSONResponse:
+) -> Response:
     """Show one evaluation: 200 once it has ended, 202 before. `?wait=` or `Prefer: wait=` wait for the end."""
     seconds = waiting.asked(request, wait, backends.settings.max_wait)
-    return _shown(await waiting.ended(backends.engine, caller.tenant, id, seconds), request, backends)
+    return _answer(await waiting.ended(backends.looks, caller.tenant, id, seconds), request)
 
 
 async def _known(backends: Used, caller: Reader, id: str) -> str:
     """An id that exists: asked before the stream starts, while the answer can still be 404."""
-    await to_thread.run_sync(waiting.look, backends.engine, caller.tenant, id)
+    await backends.looks.look(caller.tenant, id)
     return id
 
 
 @router.get("/{id}/events", response_class=EventSourceResponse, responses=documented(problems.NotFound))
 async def events(backends: Used, caller: Reader, id: Annotated[str, Depends(_known)]) -> AsyncIterator[ServerSentEvent]:
     """Follow one evaluation: `progress` whenever something changed, `ended` once; data is the evaluation."""
-    async for event in waiting.events(backends.engine, caller.tenant, id, backends.signer):
+    async for event in waiting.events(backends.looks, caller.tenant, id):
         yield event
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from anyio import sleep, to_thread
 
 from service import broker
-from service.api import answers
+from service.api import admission, answers
 from service.api.deps import Backends
 from service.api.staging import Staged
 from service.store import artifacts
@@ -49,7 +49,8 @@ async def inspected(backends: Backends, *brought: Received) -> list[ArtifactRow]
             return rows
     deadline = time.monotonic() + backends.settings.inspect_wait
     while _undecided(rows) and time.monotonic() < deadline:
-        await sleep(POLL_SECONDS)
+        with admission.aside():
+            await sleep(POLL_SECONDS)
         rows = await to_thread.run_sync(_rows, backends, brought)
     return rows
 

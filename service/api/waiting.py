@@ -7,18 +7,14 @@ import re
 import time
 from collections.abc import AsyncIterator
 
-from anyio import sleep, to_thread
+from anyio import sleep
 from fastapi import Request
 from fastapi.sse import ServerSentEvent
-from sqlalchemy import Engine
 
 from service import leaving, problems
-from service.api import answers
-from service.schemas import ENDED
-from service.signing import Signer
-from service.store import evaluations
-from service.store.session import reading
-from service.store.tables import EvaluationRow
+from service.api import admission
+from service.api.looking import Looks
+from service.api.shown import Shown
 
 FIRST_LOOK, SLOWEST_LOOK = 0.02, 0.25  # seconds between looks at the row: quick at first, for small evaluations
 EVENT_LOOK = 0.1
@@ -34,34 +30,29 @@ def asked(request: Request, wait: float | None, most: float) -> float:
     return min(wait, most)
 
 
-def look(engine: Engine, tenant: str, evaluation: str) -> EvaluationRow:
-    """The row as it is now."""
-    with reading(engine) as db:
-        return evaluations.get(db, tenant, evaluation)
-
-
-async def ended(engine: Engine, tenant: str, evaluation: str, seconds: float) -> EvaluationRow:
-    """The row once the evaluation has ended, or as it is after `seconds`. Leaving early cancels nothing."""
+async def ended(looks: Looks, tenant: str, evaluation: str, seconds: float) -> Shown:
+    """An evaluation once it has ended, or as it is after `seconds`. Leaving early cancels nothing."""
     deadline = time.monotonic() + seconds
-    row = await to_thread.run_sync(look, engine, tenant, evaluation)
+    shown = await looks.look(tenant, evaluation)
     pause = FIRST_LOOK
-    while row.state not in ENDED and not leaving.begun() and (left := deadline - time.monotonic()) > 0:
-        await sleep(min(pause, left))
+    while not shown.over and not leaving.begun() and (left := deadline - time.monotonic()) > 0:
+        with admission.aside():
+            await sleep(min(pause, left))
         pause = min(pause * 1.5, SLOWEST_LOOK)
-        row = await to_thread.run_sync(look, engine, tenant, evaluation)
-    return row
+        shown = await looks.look(tenant, evaluation)
+    return shown
 
 
-async def events(engine: Engine, tenant: str, evaluation: str, signer: Signer) -> AsyncIterator[ServerSentEvent]:
+async def events(looks: Looks, tenant: str, evaluation: str) -> AsyncIterator[ServerSentEvent]:
     """`progress` whenever the row changed, `ended` once. Each event tells all, so a reader may come and go."""
-    shown = ""
-    while not leaving.begun():  # who follows comes back, to a process that stays
-        row = await to_thread.run_sync(look, engine, tenant, evaluation)
-        body = answers.evaluation(row, signer).model_dump_json()
-        if row.state in ENDED:
-            yield ServerSentEvent(event="ended", raw_data=body)
-            return
-        if body != shown:
-            yield ServerSentEvent(event="progress", raw_data=body)
-            shown = body
-        await sleep(EVENT_LOOK)
+    told = b""
+    with admission.aside():
+        while not leaving.begun():  # who follows comes back, to a process that stays
+            shown = await looks.look(tenant, evaluation)
+            if shown.over:
+                yield ServerSentEvent(event="ended", raw_data=shown.body.decode())
+                return
+            if shown.body != told:
+                yield ServerSentEvent(event="progress", raw_data=shown.body.decode())
+                told = shown.body
+            await sleep(EVENT_LOOK)

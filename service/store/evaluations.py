@@ -10,6 +10,7 @@ nothing any more. Up to `workers` claims on one evaluation live at a time.
 
 import secrets
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import and_, delete, exists, func, insert, select, update
@@ -99,10 +100,10 @@ def _known(db: Session, tenant: str, fingerprint: str) -> EvaluationRow | None:
 
 
 def _insert(db: Session, tenant: str, asked: Asked) -> EvaluationRow:
-    row_id = new_id()
-    db.execute(
-        insert(EvaluationRow).values(
-            id=row_id,
+    row: EvaluationRow | None = db.scalar(
+        insert(EvaluationRow)
+        .values(
+            id=new_id(),
             tenant=tenant,
             fingerprint=asked.fingerprint,
             model_kind="model",
@@ -116,8 +117,10 @@ def _insert(db: Session, tenant: str, asked: Asked) -> EvaluationRow:
             created_at=clock(),
             hinted_at=clock(),
         )
+        .returning(EvaluationRow)
     )
-    return get(db, tenant, row_id)
+    assert row is not None
+    return row
 
 
 def get(db: Session, tenant: str, evaluation: str) -> EvaluationRow:
@@ -125,8 +128,20 @@ def get(db: Session, tenant: str, evaluation: str) -> EvaluationRow:
     # PostgreSQL cannot even be asked for a text with NUL in it.
     row = None if "\0" in evaluation else db.get(EvaluationRow, evaluation, populate_existing=True)
     if row is None or row.tenant != tenant:
-        raise problems.NotFound(f"There is no evaluation {evaluation!r}; GET /v1/evaluations lists those there are.")
+        raise missing(evaluation)
     return row
+
+
+def several(db: Session, asked: Collection[tuple[str, str]]) -> dict[tuple[str, str], EvaluationRow]:
+    """Of evaluations that callers asked for by (tenant, id), those that there are."""
+    rows = db.scalars(select(EvaluationRow).where(EvaluationRow.id.in_([evaluation for _, evaluation in asked])))
+    found = {(row.tenant, row.id): row for row in rows}
+    return {each: found[each] for each in asked if each in found}
+
+
+def missing(evaluation: str) -> problems.NotFound:
+    """What to raise for an id that is another's or nobody's."""
+    return problems.NotFound(f"There is no evaluation {evaluation!r}; GET /v1/evaluations lists those there are.")
 
 
 def page(db: Session, tenant: str, limit: int, before: str | None, state: str | None) -> list[EvaluationRow]:

@@ -1,9 +1,11 @@
 """Connections and transactions: the only place that commits, and the only clock that leases trust."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
@@ -25,6 +27,9 @@ PATIENCE = {
 }
 AWAY = (DBAPIError, NoConnectionError)  # what is raised where the database does not answer; `fault_of_ours` tells
 NO_ROOM = {"SQLITE_FULL", "53100"}  # names of SQLite, states of PostgreSQL
+# SQLite has one writer at a time, and who finds it busy sleeps, up to 100 ms, before it looks again; with many writers
+# some never get in. So those of one process queue up here.
+_turns: WeakKeyDictionary[Engine, threading.Lock] = WeakKeyDictionary()
 MIGRATION_LOCK = 0x1E510  # any number; PostgreSQL's advisory lock of whoever migrates
 
 
@@ -56,6 +61,7 @@ def connect(url: str) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    _turns[engine] = threading.Lock()
     return engine
 
 
@@ -83,9 +89,24 @@ def no_room(error: Exception) -> bool:
 
 
 @contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """Wait for this process's other writers, where there may be one at a time; no longer than for those elsewhere."""
+    lock = _turns.get(engine)
+    if lock is None:
+        yield
+        return
+    if not lock.acquire(timeout=BUSY_SECONDS):
+        raise NoConnectionError(f"this process's other writers took longer than {BUSY_SECONDS} s")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
     """A session whose work is committed at the end of the block, or not at all."""
-    with Session(engine, expire_on_commit=False) as session, session.begin():
+    with _turn(engine), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
 
 

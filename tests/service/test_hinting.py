@@ -1,0 +1,33 @@
+"""Hints go out behind the callers' backs, and a broker that hangs holds up nobody."""
+
+import threading
+
+import pytest
+
+from service import broker, hinting
+from service.hinting import Hinting
+from tests.conftest import use_broker, wait_until
+
+
+def test_hints_arrive(valkey: str) -> None:
+    """As many as workers are wanted."""
+    use_broker(valkey)
+    before = broker.waiting(broker.EVALUATIONS)
+    with Hinting() as hints:
+        hints.soon("ev_a", 1)
+        hints.soon("ev_b", 3)
+    wait_until(lambda: broker.waiting(broker.EVALUATIONS) == before + 4, "four hints")
+    broker.celery.control.purge()
+
+
+def test_a_hanging_broker_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit the backlog is left to the sweeper, at once; so is what waits when the service stops."""
+    monkeypatch.setattr(hinting, "BACKLOG", 3)
+    monkeypatch.setattr(hinting, "LAST_SECONDS", 0.1)
+    hanging = threading.Event()
+    monkeypatch.setattr(broker, "hint_evaluation", lambda _: hanging.wait(60))
+    with Hinting() as hints:
+        for number in range(100):
+            hints.soon(f"ev_{number}", 1)
+        assert hints._waiting.qsize() <= 3
+    hanging.set()
