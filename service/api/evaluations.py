@@ -16,7 +16,7 @@ from service.api.deps import Backends, Caller, Cursor, Db, ReadDb, Responses, Us
 from service.api.document import CREATE_BODY
 from service.api.intake import Received
 from service.api.shown import Shown
-from service.store import artifacts, evaluations
+from service.store import artifacts, evaluations, listing
 from service.store.session import reading, transaction
 from service.store.tables import ArtifactRow, EvaluationRow
 
@@ -203,7 +203,7 @@ async def list_(
 
     def read() -> list[Shown]:
         with reading(backends.engine) as db:
-            rows = evaluations.page(db, caller.tenant, limit + 1, before, state)
+            rows = listing.page(db, caller.tenant, limit + 1, before, state)
         return [backends.showing.show(row) for row in rows]
 
     shown = await to_thread.run_sync(read)

@@ -9,7 +9,7 @@ from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Engine
 
 from service.api.shown import Showing, Shown
-from service.store import evaluations
+from service.store import evaluations, listing
 from service.store.session import reading
 
 BATCH = 100  # rows of one query
@@ -56,5 +56,5 @@ class Looks:
 
     def _read(self, batch: list[Asked]) -> dict[Asked, Shown]:
         with reading(self._engine) as db:
-            rows = evaluations.several(db, batch)
+            rows = listing.several(db, batch)
         return {asked: self._showing.show(row) for asked, row in rows.items()}

@@ -10,7 +10,6 @@ nothing any more. Up to `workers` claims on one evaluation live at a time.
 
 import secrets
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import and_, delete, exists, func, insert, select, update
@@ -132,26 +131,9 @@ def get(db: Session, tenant: str, evaluation: str) -> EvaluationRow:
     return row
 
 
-def several(db: Session, asked: Collection[tuple[str, str]]) -> dict[tuple[str, str], EvaluationRow]:
-    """Of evaluations that callers asked for by (tenant, id), those that there are."""
-    rows = db.scalars(select(EvaluationRow).where(EvaluationRow.id.in_([evaluation for _, evaluation in asked])))
-    found = {(row.tenant, row.id): row for row in rows}
-    return {each: found[each] for each in asked if each in found}
-
-
 def missing(evaluation: str) -> problems.NotFound:
     """What to raise for an id that is another's or nobody's."""
     return problems.NotFound(f"There is no evaluation {evaluation!r}; GET /v1/evaluations lists those there are.")
-
-
-def page(db: Session, tenant: str, limit: int, before: str | None, state: str | None) -> list[EvaluationRow]:
-    """Up to `limit` evaluations of a tenant, newest first, older than the id `before`."""
-    rows = select(EvaluationRow).where(EvaluationRow.tenant == tenant)
-    if before is not None:
-        rows = rows.where(EvaluationRow.id < before)
-    if state is not None:
-        rows = rows.where(EvaluationRow.state == state)
-    return list(db.scalars(rows.order_by(EvaluationRow.id.desc()).limit(limit)))
 
 
 def claim(db: Session, evaluation: str, worker: str, lease: float) -> Claim | None:

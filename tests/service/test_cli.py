@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from service import __version__, examples, problems, schemas, uploading
 from service.cli import app
 from service.settings import Settings
-from service.store import evaluations
+from service.store import evaluations, listing
 from service.store.session import connect, reading, transaction
 from service.store.tenants import DEFAULT
 from tests.conftest import alive, wait_until, words
@@ -52,7 +52,7 @@ def worker(settings: Settings) -> Finish:
 
         def queued() -> list[str]:
             with reading(engine) as db:
-                return [row.id for row in evaluations.page(db, DEFAULT, 1, None, "queued")]
+                return [row.id for row in listing.page(db, DEFAULT, 1, None, "queued")]
 
         wait_until(queued, "an evaluation is queued")
         with transaction(engine) as db:
@@ -138,7 +138,7 @@ def test_migrate_makes_the_tables(monkeypatch, tmp_path):
         assert lesion("migrate").exit_code == 0
     engine = connect(Settings().database)
     with reading(engine) as db:
-        assert evaluations.page(db, DEFAULT, 1, None, None) == []
+        assert listing.page(db, DEFAULT, 1, None, None) == []
     engine.dispose()
 
 
@@ -271,7 +271,7 @@ def test_ctrl_c_cancels_the_evaluation(server, files, settings):
 
     def states() -> list[str]:
         with reading(engine) as db:
-            return [row.state for row in evaluations.page(db, DEFAULT, 2, None, None)]
+            return [row.state for row in listing.page(db, DEFAULT, 2, None, None)]
 
     with interruptible(command) as process:
         wait_until(lambda: any(path.endswith("/events") for path in server.asked), "the command follows the events")

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, update
 
 from service import problems, schemas
-from service.store import artifacts, chunks, evaluations
+from service.store import artifacts, chunks, evaluations, listing
 from service.store.evaluations import Asked, Claim, ClaimLostError
 from service.store.session import clock, reading, transaction
 from service.store.tables import ChunkRow, ClaimRow, EvaluationRow
@@ -288,7 +288,7 @@ def test_pages_are_newest_first_and_complete(engine: Engine) -> None:
     seen: list[str] = []
     before = None
     with reading(engine) as db:
-        while rows := evaluations.page(db, DEFAULT, 2, before, None):
+        while rows := listing.page(db, DEFAULT, 2, before, None):
             seen += [row.id for row in rows]
             before = seen[-1]
     assert sorted(seen, reverse=True) == seen

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from service import problems, schemas
-from service.store import artifacts, evaluations
+from service.store import artifacts, evaluations, listing
 from service.store.blobs import open_blobs
 from service.store.session import clock, reading, transaction
 from service.store.tables import TenantRow
@@ -34,8 +34,8 @@ def _receive(db, tenant):
 def test_a_tenant_sees_nothing_of_another(two):
     """Lists are empty, ids unknown in the same words as ids that never were, and nothing can be cancelled."""
     with reading(two) as db:
-        [row] = evaluations.page(db, DEFAULT, 2, None, None)
-        assert evaluations.page(db, OTHER, 2, None, None) == []
+        [row] = listing.page(db, DEFAULT, 2, None, None)
+        assert listing.page(db, OTHER, 2, None, None) == []
         assert artifacts.page(db, OTHER, "model", 2, None) == []
         assert artifacts.find(db, OTHER, "model", DIGEST) is None
         with pytest.raises(problems.NotFound) as foreign:
@@ -56,7 +56,7 @@ def test_the_same_bytes_and_keys_of_two_tenants_are_two_things(two):
         evaluations.create(db, OTHER, ASKED)  # its artifacts are the other one's
     with transaction(two) as db:
         assert _receive(db, OTHER) == [True, True]
-        [known] = evaluations.page(db, DEFAULT, 2, None, None)
+        [known] = listing.page(db, DEFAULT, 2, None, None)
         claim = evaluations.claim(db, known.id, "worker", 30)
         assert claim is not None
         assert claim.tenant == DEFAULT
