@@ -82,11 +82,14 @@ class Computing:
         file = self._blobs.fetch(self._claim.tenant, "model", self._claim.model, self._folder)
         onnx = self._program.onnx(file, self._shapes)
         model = self._children.start()
+        # Its interpreter starts while the other one reads the model.
+        reader = self._children.start(UNPACKED_LIMIT) if self._dataset is None else None
         self._found = model.open_model(onnx, output=self._config.output)
         pairing.fits_output(self._found["output"], None, self._config)
         sites = pairing.scoped(self._found["sites"], self._config)
-        if self._dataset is None:
-            self._dataset = self._read(self._found)
+        if reader is not None:
+            self._dataset = self._read(reader, self._found)
+        assert self._dataset is not None
         self._program.compare(self._dataset.inputs, self._dataset.found["inputs"])
         metric = metrics.chosen(self._config, self._dataset.labels is not None)
         if metric != "agreement":
@@ -189,11 +192,10 @@ class Computing:
         self._target = metrics.target(metric, self._config.k, self._found["output"], labels, self._dataset.weights)
         self._ends = None if self._target.lots is None else lots.shelves(self._target.lots)
 
-    def _read(self, model: dict[str, Any]) -> Dataset:
+    def _read(self, child: Child, model: dict[str, Any]) -> Dataset:
         """Unpack the dataset in a process of its own, so that labels never meet a model."""
         file = self._blobs.fetch(self._claim.tenant, "dataset", self._claim.dataset, self._folder)
         inputs = self._folder / "inputs"
-        child = self._children.start(UNPACKED_LIMIT)
         try:
             found, arrays = child.read_dataset(file, inputs_out=inputs, reading=self._reading(model))
         except Crashed as crash:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from worker.formats.refusals import Refused
-from worker.sandbox import frames, walls
+from worker.sandbox import frames, later, walls
 from worker.sandbox.frames import Array, BrokenFrameError
 from worker.sandbox.questions import Answer, Questions
 
@@ -52,6 +52,7 @@ def main() -> None:
     """Answer until the parent hangs up."""
     socket_number, parent, memory_bytes, file_bytes, device = sys.argv[1:]
     walls.die_with_parent(int(parent))
+    later.postpone()
     walls.raise_walls(int(memory_bytes), int(file_bytes), device)
     here = Questions()
     questions = {name: getattr(here, name) for name in vars(Questions) if not name.startswith("_")}
