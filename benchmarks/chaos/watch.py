@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.chaos.servers import NotInTimeError
 from benchmarks.chaos.stack import CHILD, Stack, children
-from service.store.session import connect
+from service.store.session import clock, connect
+from service.store.tables import ClaimRow
 
 LOOK = 0.05  # seconds between looks: recovery times are no finer
 UNENDED = "('queued', 'running')"
@@ -83,6 +84,12 @@ class Watch:
         [[result]] = self.rows("SELECT result FROM evaluations WHERE id = :id", id=evaluation)
         chunks = self.rows("SELECT payload FROM chunks WHERE evaluation = :id ORDER BY idx", id=evaluation)
         return result, [payload for [payload] in chunks]
+
+    def leases(self) -> list[float]:
+        """Seconds that each claim has left, by the database's clock."""
+        with suppress(SQLAlchemyError), self.asking() as db:
+            return list(db.scalars(select(ClaimRow.lease_until - clock())))
+        return []
 
     def held_by(self, pids: set[int]) -> list[tuple[str, int, int]]:
         """(evaluation, epoch, how many may share it) of live claims by these pool processes."""
