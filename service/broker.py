@@ -55,8 +55,10 @@ def options() -> dict[str, Any]:
         "task_serializer": "json",
         "task_acks_late": False,
         "task_ignore_result": True,
-        "worker_prefetch_multiplier": 1,
+        # The second asks for no more than there are processes. The first must not as well: kombu counts a message whose
+        # acknowledgement failed with the connection as held for ever, and a worker that may hold one would get no more.
         "worker_disable_prefetch": True,
+        "worker_prefetch_multiplier": 0,
         "worker_enable_remote_control": False,
         "worker_hijack_root_logger": False,
         "task_routes": {EVALUATE: {"queue": EVALUATIONS}, INSPECT: {"queue": INSPECTIONS}},

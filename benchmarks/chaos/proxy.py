@@ -92,8 +92,8 @@ class Proxy:
             finally:
                 self._writers.discard(upstream)
                 upstream.close()
-        except OSError:
-            pass  # nobody listens there: the caller sees its connection end
+        except (OSError, asyncio.CancelledError):
+            pass  # nobody listens there, or all is over: the caller sees its connection end
         finally:
             self._writers.discard(writer)
             writer.close()
