@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from anyio import sleep, to_thread
@@ -12,7 +13,7 @@ from service.api.deps import Backends
 from service.api.staging import Staged
 from service.store import artifacts
 from service.store.artifacts import Kind
-from service.store.session import reading, transaction
+from service.store.session import AWAY, reading, transaction
 from service.store.tables import ArtifactRow
 
 POLL_SECONDS = 0.05  # between looks at a row that a worker is about to change
@@ -30,11 +31,30 @@ class Received:
 
 def keep(backends: Backends, tenant: str, kind: Kind, staged: Staged) -> Received:
     """Store a staged file as an artifact, unless its bytes are there already: known, and not lost since."""
-    with transaction(backends.engine) as db:
-        new = artifacts.receive(db, tenant, kind, staged.digest, staged.size)
-        if new or not backends.blobs.holds(tenant, kind, staged.digest):
-            backends.blobs.put(tenant, kind, staged.digest, staged.file)
+    put = False
+    try:
+        with transaction(backends.engine) as db:
+            new = artifacts.receive(db, tenant, kind, staged.digest, staged.size)
+            if new or not backends.blobs.holds(tenant, kind, staged.digest):
+                backends.blobs.put(tenant, kind, staged.digest, staged.file)
+                put = new
+    except AWAY:
+        if put:
+            _take_back(backends, tenant, kind, staged)
+        raise
     return Received(tenant, kind, staged.digest, new)
+
+
+class _NotToBeKeptError(Exception):
+    """Ends a transaction that has served its purpose."""
+
+
+def _take_back(backends: Backends, tenant: str, kind: Kind, staged: Staged) -> None:
+    """Delete bytes whose row was not committed, unless somebody has entered it meanwhile; best effort."""
+    with suppress(*AWAY, OSError, _NotToBeKeptError), transaction(backends.engine) as db:
+        if artifacts.receive(db, tenant, kind, staged.digest, staged.size):  # who else enters it waits for us here
+            backends.blobs.delete(tenant, kind, staged.digest)
+        raise _NotToBeKeptError
 
 
 async def inspected(backends: Backends, *brought: Received) -> list[ArtifactRow]:

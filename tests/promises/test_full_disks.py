@@ -80,7 +80,7 @@ def test_uploads_find_no_room(part: str, tmp_path: Path, mount: Mount, start: Ca
 
 
 def test_the_database_finds_no_room(tmp_path: Path, mount: Mount, start: Callable[..., TestClient]) -> None:
-    """Where rows lie: 507, reads go on, and there is room again once there is room again."""
+    """Where rows lie: 507 and nothing kept, reads go on, and there is room again once there is room again."""
     place = mount(tmp_path / "database", 4 * MIB)
     client = start(database_url=f"sqlite:///{place}/lesion.db")
     assert kept(client, b"small")
@@ -90,6 +90,8 @@ def test_the_database_finds_no_room(tmp_path: Path, mount: Mount, start: Callabl
             file.write(bytes(4096))
     refused = [kept(client, os.urandom(16)) for _ in range(300)].count(False)
     assert refused > 0
+    blobs = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+    assert len(blobs) == 301 - refused
     assert client.get("/v1/models").status_code == 200
     filler.unlink()
     assert kept(client, b"small again")
