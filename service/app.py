@@ -15,8 +15,8 @@ from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from service import __version__, problems, signing, sweeper
-from service.api import artifacts, comparisons, document, evaluations, health, signing_keys, staging
+from service import __version__, courier, notify, problems, signing, sweeper
+from service.api import artifacts, comparisons, document, evaluations, health, signing_keys, staging, webhooks
 from service.api.admission import Admission
 from service.api.deps import Backends
 from service.api.headers import SecurityHeaders
@@ -26,6 +26,7 @@ from service.hinting import Hinting
 from service.settings import Settings
 from service.store import session
 from service.store.blobs import open_blobs
+from service.targets import Names
 
 ABOUT = """Scores how robust a trained network is to losing its own units.
 
@@ -46,6 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
     for noun in artifacts.NOUNS:
         app.include_router(artifacts.routes(noun))
     app.include_router(comparisons.router)
+    app.include_router(webhooks.router)
     app.include_router(signing_keys.router)
     app.include_router(health.router)
     app.add_middleware(Admission)
@@ -70,6 +72,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     signer = signing.signer(settings)
     showing = Showing(signer)
     hinting = Hinting()
+    names = Names()
     app.state.backends = Backends(
         settings,
         engine,
@@ -79,14 +82,22 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         Looks(engine, showing),
         hinting,
         CapacityLimiter(WRITERS),
+        names,
     )
     stop = threading.Event()
-    sweeping = threading.Thread(target=sweeper.run, args=(engine, settings, stop), name="sweeper", daemon=True)
-    sweeping.start()
+    tls = courier.trusting(settings.webhook_ca)
+    beside = [
+        threading.Thread(target=sweeper.run, args=(engine, settings, stop), name="sweeper", daemon=True),
+        threading.Thread(target=notify.run, args=(engine, settings, tls, stop), name="notify", daemon=True),
+    ]
+    for thread in beside:
+        thread.start()
     with hinting:
         yield
     stop.set()
-    sweeping.join(timeout=5)
+    for thread in beside:
+        thread.join(timeout=5)
+    names.close()
     engine.dispose()
 
 

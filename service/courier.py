@@ -58,15 +58,24 @@ class _Pinned(httpcore2.AnyIOBackend):
         raise error
 
 
+def trusting(ca: Path | None) -> ssl.SSLContext:
+    """TLS that trusts the system's authorities, and those in a file; raises `ValueError` if that cannot be read."""
+    context = ssl.create_default_context()
+    try:
+        if ca is not None:
+            context.load_verify_locations(ca)
+    except OSError as error:
+        raise ValueError(f"LESION_WEBHOOK_CA: there are no certificates in PEM to be read in {ca}.") from error
+    return context
+
+
 class Courier:
     """Posts to receivers: one connection a request, to a judged address, without redirects and without proxies."""
 
-    def __init__(self, names: Names, allowed: Allowed, ca: Path | None = None) -> None:
+    def __init__(self, names: Names, allowed: Allowed, tls: ssl.SSLContext) -> None:
         self._names = names
         self._allowed = allowed
-        self._tls = ssl.create_default_context()
-        if ca is not None:
-            self._tls.load_verify_locations(ca)
+        self._tls = tls
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post once, for `SECONDS` at most. Never raises for what a receiver, its name or its network does."""

@@ -4,7 +4,6 @@ import base64
 import binascii
 import json
 import math
-from datetime import UTC, datetime
 from typing import Any
 
 from service import problems, schemas
@@ -30,9 +29,9 @@ def _unsigned(row: EvaluationRow) -> schemas.Evaluation:
         model=row.model,
         dataset=row.dataset,
         config=schemas.Config.model_validate_json(row.config),
-        created_at=_time(row.created_at),
-        started_at=None if row.started_at is None else _time(row.started_at),
-        ended_at=None if row.ended_at is None else _time(row.ended_at),
+        created_at=schemas.instant(row.created_at),
+        started_at=None if row.started_at is None else schemas.instant(row.started_at),
+        ended_at=None if row.ended_at is None else schemas.instant(row.ended_at),
         progress=schemas.Progress.model_validate_json(row.progress) if row.progress else schemas.Progress(),
         result=result(row),
         result_digest=None if row.result is None else schemas.digest(row.result),
@@ -59,7 +58,7 @@ def artifact(row: ArtifactRow) -> schemas.Model | schemas.Dataset:
         "id": row.digest,
         "size": row.size,
         "state": row.state,
-        "created_at": _time(row.created_at),
+        "created_at": schemas.instant(row.created_at),
         "problem": artifacts.problem(row),
         "found": artifacts.found(row),
     }
@@ -71,10 +70,6 @@ def refusal(row: ArtifactRow) -> problems.Problem:
     body = artifacts.problem(row) or {}
     kind = problems.BY_TYPE[body["type"].rpartition("/")[2]]
     return kind(body["detail"])
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def write_cursor(*place: str | float) -> str:

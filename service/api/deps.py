@@ -19,6 +19,7 @@ from service.signing import Signer
 from service.store.blobs import Blobs
 from service.store.session import reading, transaction
 from service.store.tenants import DEFAULT, SCOPES, Scope
+from service.targets import Names
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Backends:
     looks: Looks
     hinting: Hinting
     writers: CapacityLimiter  # threads for those who submit, so that they keep nobody else from having one
+    names: Names
 
 
 async def _backends(request: Request) -> Backends:

@@ -16,12 +16,30 @@ from service.schemas.evaluation import (
 from service.schemas.found import Array, DatasetFound, ModelFound, Output
 from service.schemas.preprocessing import Preprocessing
 from service.schemas.result import Cost, CurvePoint, Layer, Measured, Progress, Provenance, Result, Site
-from service.schemas.words import ENDED, Digest, Estimate, State, Strict, canonical, digest
+from service.schemas.webhooks import (
+    EVENTS,
+    TEST,
+    Attempt,
+    Deliveries,
+    Delivery,
+    Event,
+    EventData,
+    EventLinks,
+    NewWebhook,
+    TestEvent,
+    Webhook,
+    WebhookMade,
+    Webhooks,
+)
+from service.schemas.words import ENDED, Digest, Estimate, State, Strict, canonical, digest, instant
 
 __all__ = [
     "ENDED",
+    "EVENTS",
+    "TEST",
     "Array",
     "Artifact",
+    "Attempt",
     "Comparison",
     "Config",
     "Cost",
@@ -29,11 +47,16 @@ __all__ = [
     "Dataset",
     "DatasetFound",
     "Datasets",
+    "Deliveries",
+    "Delivery",
     "Digest",
     "Envelope",
     "Estimate",
     "Evaluation",
     "Evaluations",
+    "Event",
+    "EventData",
+    "EventLinks",
     "Layer",
     "Limits",
     "Links",
@@ -44,6 +67,7 @@ __all__ = [
     "Models",
     "NewComparison",
     "NewEvaluation",
+    "NewWebhook",
     "Output",
     "Preprocessing",
     "ProblemBody",
@@ -57,7 +81,12 @@ __all__ = [
     "Site",
     "State",
     "Strict",
+    "TestEvent",
     "Verdict",
+    "Webhook",
+    "WebhookMade",
+    "Webhooks",
     "canonical",
     "digest",
+    "instant",
 ]

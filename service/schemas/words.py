@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,3 +34,8 @@ def canonical(value: Any) -> str:
 def digest(text: str) -> str:
     """sha256 of a text, as artifacts are named."""
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def instant(seconds: float) -> str:
+    """A time of the database as RFC 3339, to the millisecond."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

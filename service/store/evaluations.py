@@ -8,8 +8,6 @@ A claim has a lease on the database's clock and an epoch, the fencing token: who
 nothing any more. Up to `workers` claims on one evaluation live at a time.
 """
 
-import secrets
-import time
 from dataclasses import dataclass
 
 from sqlalchemy import and_, delete, exists, func, insert, select, update
@@ -18,6 +16,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from service import problems, schemas
+from service.store import deliveries, ids
 from service.store.session import clock
 from service.store.tables import ChunkRow, ClaimRow, EvaluationRow, IdempotencyRow
 
@@ -52,11 +51,6 @@ class Asked:
     config: str
     workers: int
     fingerprint: str
-
-
-def new_id() -> str:
-    """An id that sorts by time (milliseconds first) and cannot be guessed (80 random bits)."""
-    return f"ev_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
 def create(db: Session, tenant: str, asked: Asked, key: str | None = None) -> tuple[EvaluationRow, bool]:
@@ -102,7 +96,7 @@ def _insert(db: Session, tenant: str, asked: Asked) -> EvaluationRow:
     row: EvaluationRow | None = db.scalar(
         insert(EvaluationRow)
         .values(
-            id=new_id(),
+            id=ids.new("ev"),
             tenant=tenant,
             fingerprint=asked.fingerprint,
             model_kind="model",
@@ -243,13 +237,14 @@ def fail(db: Session, claim: Claim, problem: problems.Problem) -> None:
 
 
 def _end(db: Session, evaluation: str, **values: str) -> bool:
-    """End what has not ended; nothing stays held. False if it has ended before."""
+    """End what has not ended; nothing stays held, and who asked is told. False if it has ended before."""
     unended = (EvaluationRow.id == evaluation, EvaluationRow.state.in_(UNENDED))
     ended = update(EvaluationRow).where(*unended).values(**values, ended_at=clock()).returning(EvaluationRow.id)
     if db.scalar(ended) is None:
         return False
     db.execute(delete(ClaimRow).where(ClaimRow.evaluation == evaluation))
     db.execute(delete(ChunkRow).where(ChunkRow.evaluation == evaluation, ChunkRow.payload.is_(None)))
+    deliveries.announce(db, db.get_one(EvaluationRow, evaluation, populate_existing=True))
     return True
 
 

@@ -54,11 +54,15 @@ def _postgresql_clock(_element: clock, _compiler: SQLCompiler, **_: Any) -> str:
 def connect(url: str) -> Engine:
     """An engine for SQLite (one machine) or PostgreSQL (many). Nothing is opened before the first transaction."""
     parsed = make_url(url)
+    # hide_parameters: what is written has secrets in it, and errors are logged.
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args=PATIENCE)
+        return create_engine(
+            url, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args=PATIENCE
+        )
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    waiting = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+    engine = create_engine(url, hide_parameters=True, connect_args=waiting)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     _turns[engine] = threading.Lock()

@@ -1,6 +1,16 @@
 """The tables. Times are seconds since 1970 on the database's own clock, so that workers' clocks never matter."""
 
-from sqlalchemy import BigInteger, Float, ForeignKey, ForeignKeyConstraint, Index, Integer, String, Text
+from sqlalchemy import (
+    BigInteger,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 ARTIFACT = ["artifacts.tenant", "artifacts.kind", "artifacts.digest"]  # what an evaluation refers to
@@ -131,3 +141,58 @@ class IdempotencyRow(Base):
     request: Mapped[str] = mapped_column(String(71))
     evaluation: Mapped[str] = mapped_column(String(40))
     created_at: Mapped[float] = mapped_column(Float(53))
+
+
+class WebhookRow(Base):
+    """An address that is told when a tenant's evaluations end. The secret signs, so it lies here as it is."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (Index("webhooks_by_tenant", "tenant", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(40), ForeignKey("tenants.id"))
+    url: Mapped[str] = mapped_column(Text)
+    secret: Mapped[str] = mapped_column(String(100))
+    events: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[float] = mapped_column(Float(53))
+    disabled_at: Mapped[float | None] = mapped_column(Float(53))
+    tried_at: Mapped[float] = mapped_column(Float(53))
+
+
+class DeliveryRow(Base):
+    """One event on its way to one webhook. `attempts` counts the claims and is their fencing token."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("webhook", "evaluation"),  # an evaluation ends once; a test has none
+        Index("deliveries_by_state", "state", "due_at"),
+        Index("deliveries_by_webhook", "webhook", "id"),
+        Index("deliveries_by_end", "ended_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    webhook: Mapped[str] = mapped_column(String(40), ForeignKey("webhooks.id", ondelete="CASCADE"))
+    event: Mapped[str] = mapped_column(String(30))
+    evaluation: Mapped[str | None] = mapped_column(String(40))
+    payload: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(10))
+    attempts: Mapped[int] = mapped_column(Integer)
+    failures: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[float] = mapped_column(Float(53))
+    due_at: Mapped[float] = mapped_column(Float(53))
+    lease_until: Mapped[float | None] = mapped_column(Float(53))
+    ended_at: Mapped[float | None] = mapped_column(Float(53))
+
+
+class AttemptRow(Base):
+    """One time that a delivery was sent; without `seconds` until it is known how that went."""
+
+    __tablename__ = "delivery_attempts"
+
+    delivery: Mapped[str] = mapped_column(String(40), ForeignKey("deliveries.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[float] = mapped_column(Float(53))
+    status: Mapped[int | None] = mapped_column(Integer)
+    error: Mapped[str | None] = mapped_column(Text)
+    seconds: Mapped[float | None] = mapped_column(Float(53))
+    next_attempt_at: Mapped[float | None] = mapped_column(Float(53))

@@ -48,7 +48,7 @@ class Sender:
 
     def __init__(self, resolver: Resolver, allowed: Allowed = ALLOWED, ca: Path | None = None) -> None:
         self.names = Names(resolver)
-        self.courier = Courier(self.names, allowed, ca)
+        self.courier = Courier(self.names, allowed, courier.trusting(ca))
 
     def post(self, url: str, body: bytes = b"{}") -> Answer:
         return asyncio.run(self.courier.post(url, {"content-type": "application/json", "webhook-id": "dl_1"}, body))
@@ -207,7 +207,7 @@ def test_slow_name_servers_are_left() -> None:
             async def addresses(self, host: str) -> Any:
                 await hold.wait()
 
-        return await Courier(Never(), ALLOWED).post(f"https://{NAME}/", {}, b"")
+        return await Courier(Never(), ALLOWED, courier.trusting(None)).post(f"https://{NAME}/", {}, b"")
 
     assert "no answer within" in str(asyncio.run(ask()).error)
 
@@ -317,3 +317,13 @@ def test_retry_after(
     else:
         assert answer.retry_after is not None
         assert low <= answer.retry_after <= high
+
+
+@pytest.mark.parametrize("text", [None, "", "no certificate"])
+def test_authorities_that_cannot_be_read_stop_the_start(tmp_path: Path, text: str | None) -> None:
+    """A service that was told of authorities and cannot read them says so, instead of sending nothing for ever."""
+    path = tmp_path / "authorities.pem"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match="LESION_WEBHOOK_CA"):
+        courier.trusting(path)
