@@ -299,7 +299,7 @@ def test_name_that_leads_nowhere() -> None:
         ("120", 120, 120),
         (" 7 ", 7, 7),
         ("99999999999999999999", 999_999_999, 999_999_999),
-        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3_000, 3_601),
+        ("in an hour", 3_000, 3_601),
         ("Mon, 01 Jan 2001 00:00:00 GMT", 0, 0),
         ("soon", None, None),
         ("-5", None, None),
@@ -310,6 +310,8 @@ def test_retry_after(
     receiver: Receiver, authority: Authority, header: str, low: float | None, high: float | None
 ) -> None:
     """Retry-After is understood as seconds and as a date; nonsense is as good as none."""
+    if header == "in an hour":
+        header = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     answer = post(receiver, authority, lambda asked: asked.answer(503, {"retry-after": header}))
     assert answer.status == 503
     if low is None or high is None:
