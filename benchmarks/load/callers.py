@@ -92,6 +92,11 @@ class Connection(asyncio.Protocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(status)
 
+    def close(self) -> None:
+        """Hang up."""
+        if self.transport is not None:
+            self.transport.close()
+
     async def ask(self, request: bytes) -> int:
         """Send one request and wait for its status."""
         if self.transport is None:
@@ -125,9 +130,11 @@ async def paced(
             if (early := at - time.perf_counter()) > 0:
                 await asyncio.sleep(early)
             connection = await _asked(connection, place, requests(), at, figures)
+        connection.close()
 
     await asyncio.gather(*(caller() for _ in range(connections)))
     figures.seconds = time.perf_counter() - begun
+    await asyncio.sleep(0.1)  # for the connections to close
     return figures
 
 
@@ -144,9 +151,11 @@ async def busy(
             connection = await _asked(connection, place, requests(), at, figures)
             if pause and len(figures.refused) > before:
                 await asyncio.sleep(pause)
+        connection.close()
 
     await asyncio.gather(*(caller() for _ in range(connections)))
     figures.seconds = time.perf_counter() - begun
+    await asyncio.sleep(0.1)  # for the connections to close
     return figures
 
 

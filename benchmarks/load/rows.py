@@ -28,8 +28,8 @@ def evaluated(site: Site) -> dict[str, Any]:
             answer = client.post("/v1/evaluations", json=asked)
             with transaction(engine) as db:
                 claim = evaluations.claim(db, answer.json()["id"], "load", 600)
-            assert claim is not None
-            runner.run(site.settings, engine, blobs, claim, stopping=False)
+            if claim is not None:  # else it was asked for before, and has ended
+                runner.run(site.settings, engine, blobs, claim, stopping=False)
             found: dict[str, Any] = client.get(answer.headers["Location"]).json()
     finally:
         engine.dispose()

@@ -10,7 +10,8 @@ from service import problems
 from service.api import admission
 from service.api.digests import Promised
 
-PATIENCE = 15.0  # seconds without a byte, or since the start at less than SLOWEST, until a caller is dropped
+# Seconds without a byte, or since the start at less than SLOWEST, until a caller is dropped; one less than we promise.
+PATIENCE = 14.0
 SLOWEST = 1024  # bytes a second, on average: slower than any modem, and enough to outlast ten thousand idle connections
 
 LONGEST_NUMBER = 18  # digits of a Content-Length that is looked at
