@@ -16,11 +16,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from service import __version__, courier, notify, problems, signing, sweeper
-from service.api import artifacts, comparisons, document, evaluations, health, signing_keys, staging, webhooks
+from service.api import artifacts, comparisons, document, evaluations, health, keys, signing_keys, staging, webhooks
 from service.api.admission import Admission
 from service.api.deps import Backends
 from service.api.headers import SecurityHeaders
+from service.api.keyring import Keyring
+from service.api.limiting import Limits
 from service.api.looking import Looks
+from service.api.queueing import Queue
 from service.api.shown import Showing
 from service.hinting import Hinting
 from service.settings import Settings
@@ -48,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(artifacts.routes(noun))
     app.include_router(comparisons.router)
     app.include_router(webhooks.router)
+    app.include_router(keys.router)
     app.include_router(signing_keys.router)
     app.include_router(health.router)
     app.add_middleware(Admission)
@@ -83,6 +87,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         hinting,
         CapacityLimiter(WRITERS),
         names,
+        Keyring(engine),
+        Limits(settings),
+        Queue(settings, engine),
     )
     stop = threading.Event()
     tls = courier.trusting(settings.webhook_ca)
@@ -116,13 +123,13 @@ def _migrate(engine: Engine) -> None:
 
 def _problem(request: Request, error: Exception) -> JSONResponse:
     problem = _as_problem(error)
-    headers = {}
+    headers = problem.headers
     if problem.status == 405:
         headers["Allow"] = ", ".join(sorted(_allowed(request)))
     if problem.status == 408:
         headers["Connection"] = "close"
     if problem.status == 503:
-        headers["Retry-After"] = "5"
+        headers.setdefault("Retry-After", "5")
     return JSONResponse(problem.body(), problem.status, headers, media_type=problems.MEDIA)
 
 

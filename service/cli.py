@@ -1,4 +1,4 @@
-"""The command line: `lesion serve`, `score`, `inspect`, `verify`, `demo`, and the parts one by one for containers.
+"""The command line: `lesion serve`, `score`, `inspect`, `verify`, `keys`, `demo`, and the parts by themselves.
 
 Exit codes: 0 done, 1 cannot start, 2 wrong usage, 3 no score or refused (not judged), 4 timed out, 130 interrupted.
 Each command imports what it runs: all together take two seconds, which `lesion --help` and each process of the stack
@@ -10,16 +10,14 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from service import __version__, examples, logs, terminal
+from service import __version__, examples, keys_command, logs, usage
 from service import config_options as options
 from service.settings import Settings
 
-CANNOT_START, USAGE = 1, 2
 DRAIN_SECONDS = 3  # for requests under way when the API is told to stop
 
 app = typer.Typer(
@@ -28,6 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback with every local variable helps nobody who only uses this
 )
+
+app.add_typer(keys_command.app, name="keys")
 
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL", exists=True, dir_okay=False, help="An .onnx, .pt2 or TorchScript file.")
@@ -87,14 +87,14 @@ def serve(
     from service import local
     from service.processes import CannotStartError
 
-    settings = _settings(host=host, port=port, data=data)
+    settings = usage.settings(host=host, port=port, data=data)
     try:
         with local.embedded(settings) as base_url:
-            typer.echo(_banner(base_url, settings.data.absolute()))
+            typer.echo(_banner(base_url, settings))
             while True:
                 signal.pause()
     except CannotStartError as error:
-        _fail(str(error), CANNOT_START)
+        usage.fail(str(error), usage.CANNOT_START)
     except (KeyboardInterrupt, SystemExit):
         typer.echo("Stopped.")  # as asked, which is no failure
 
@@ -144,7 +144,7 @@ def score(
     try:
         config = options.config(context.params, config_file)
     except options.UsageError as error:
-        _fail(str(error), USAGE)
+        usage.fail(str(error), usage.USAGE)
     _check_place(server, data)
     order = score_command.Order(model, dataset, config, server, data, as_json, weights=tuple(model_data or ()))
     raise typer.Exit(score_command.run(order))
@@ -200,7 +200,7 @@ def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] 
     from service.app import create_app
 
     logs.configure()
-    settings = _settings()
+    settings = usage.settings()
     if listening is None:
         _check(settings)
     server = leaving.Server(
@@ -221,9 +221,9 @@ def worker(inspect: Annotated[bool, typer.Option(help="Inspect uploads instead o
     from service import local, processes
     from service.broker import EVALUATIONS, INSPECTIONS
 
-    settings = _settings()
+    settings = usage.settings()
     if not settings.broker_url:
-        _fail("A worker of its own needs the broker that the API uses: set LESION_BROKER_URL.", CANNOT_START)
+        usage.fail("A worker of its own needs the broker that the API uses: set LESION_BROKER_URL.", usage.CANNOT_START)
     processes.become(local.worker(settings, INSPECTIONS if inspect else EVALUATIONS))
 
 
@@ -232,7 +232,7 @@ def migrate() -> None:
     """Bring the database's tables up to date, and exit."""
     from service.store import session
 
-    engine = session.connect(_settings().database)
+    engine = session.connect(usage.settings().database)
     session.migrate(engine)
     engine.dispose()
     typer.echo("The database is up to date.")
@@ -245,46 +245,30 @@ def _check(settings: Settings) -> None:
     try:
         local.check(settings)
     except CannotStartError as error:
-        _fail(str(error), CANNOT_START)
-
-
-def _settings(**given: Any) -> Settings:
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        names = {name: f"--{name}" for name in given if given[name] is not None}
-        _fail(_explained(error, lambda field: names.get(field, f"LESION_{field.upper()}")), USAGE)
+        usage.fail(str(error), usage.CANNOT_START)
 
 
 def _check_place(server: str | None, data: Path | None) -> None:
     if server is not None and data is not None:
-        _fail("--data belongs to a service of our own; leave it out, or --server.", USAGE)
+        usage.fail("--data belongs to a service of our own; leave it out, or --server.", usage.USAGE)
 
 
-def _explained(error: ValidationError, name: Any) -> str:
-    """A line for each thing that is wrong, with the option that brought it."""
-    lines = []
-    for fault in error.errors():
-        message = fault["msg"].removeprefix("Value error, ")
-        lines.append(f"{name(str(fault['loc'][0]))}: {message}" if fault["loc"] else message)
-    return "\n".join(lines)
-
-
-def _banner(base_url: str, data: Path) -> str:
+def _banner(base_url: str, settings: Settings) -> str:
     model, dataset = examples.paths("learned")
+    data = settings.data.absolute()
+    key, wanted = "", ""
+    if not settings.open:
+        key = '-H "Authorization: Bearer $LESION_KEY" '
+        place = "" if settings.database_url else f" --data {data}"
+        wanted = f"\n  key    export LESION_KEY=$(lesion keys create NAME{place})"
     return f"""Lesion {__version__} listens at {base_url}
 
   docs   {base_url}/docs
-  data   {data}
+  data   {data}{wanted}
   logs   {data / "logs"}
-  try    curl -F model=@{model} -F dataset=@{dataset} '{base_url}/v1/evaluations?wait=60'
+  try    curl {key}-F model=@{model} -F dataset=@{dataset} '{base_url}/v1/evaluations?wait=60'
 
 Ctrl-C stops it."""
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    terminal.console(stderr=True).print(terminal.visible(message), style="bold red", soft_wrap=True)
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

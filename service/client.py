@@ -89,10 +89,17 @@ class Evaluation:
 class Client:
     """A connection to one service. Every method raises `Refused` or `Unreachable`."""
 
-    def __init__(self, base_url: str = "http://127.0.0.1:8000", http: httpx2.Client | None = None) -> None:
-        """`http` replaces the HTTP client, for other timeouts, certificates or an application in process."""
+    def __init__(
+        self, base_url: str = "http://127.0.0.1:8000", http: httpx2.Client | None = None, key: str | None = None
+    ) -> None:
+        """`key` is what the service asks for, unless it listens on loopback alone.
+
+        `http` replaces the HTTP client, for other timeouts, certificates or an application in process.
+        """
         timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
         self._http = http or httpx2.Client(base_url=base_url, timeout=timeout, trust_env=not _is_here(base_url))
+        if key is not None:
+            self._http.headers["Authorization"] = f"Bearer {key}"
 
     def __enter__(self) -> Self:
         return self

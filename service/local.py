@@ -4,7 +4,6 @@ Nothing of the worker or the API is imported here: both are started by name.
 """
 
 import fcntl
-import ipaddress
 import os
 import shutil
 import signal
@@ -59,22 +58,17 @@ def embedded(settings: Settings, grace: float = GRACE) -> Iterator[str]:
 
 def private(data: Path) -> Settings:
     """Settings for a stack of our own in a folder, on any free port, whatever servers LESION_* names."""
-    return Settings(data=data, host="127.0.0.1", port=0, database_url=None, broker_url=None, blobs_url=None)
+    elsewhere = {"database_url": None, "broker_url": None, "blobs_url": None}
+    return Settings(data=data, host="127.0.0.1", port=0, keys="auto", **elsewhere)
 
 
 def check(settings: Settings) -> None:
-    """Refuse to listen where others could call, or with a signing key that signs nothing; raises `CannotStartError`."""
+    """Refuse to start with a signing key that signs nothing; raises `CannotStartError`."""
     if settings.signing_key is not None:
         try:
             signing.signer(settings)
         except signing.UnusableKeyError as error:
             raise CannotStartError(str(error)) from error
-    if settings.allow_open or _loopback(settings.host):
-        return
-    raise CannotStartError(
-        f"Not listening on {settings.host}: callers need no key yet, so anyone who reaches this machine could upload "
-        "and read everything. Listen on 127.0.0.1, or put a gateway in front and set LESION_ALLOW_OPEN=true."
-    )
 
 
 def worker(settings: Settings, queue: str) -> Program:
@@ -141,13 +135,6 @@ def _restore(before: "list[tuple[signal.Signals, signal._HANDLER]]") -> None:
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 @contextmanager
 def _only_user(data: Path) -> Iterator[None]:
     """Lock the data folder for as long as the block lasts; the kernel unlocks it if we die."""
@@ -208,8 +195,11 @@ def _address(listening: socket.socket) -> str:
 
 
 def _environment(settings: Settings) -> dict[str, str | None]:
-    """All settings as variables, for a child to read as its own; what is not set must not be inherited either."""
-    values = settings.model_dump() | {"data": settings.data.absolute()}
+    """All settings as variables, for a child to read as its own; what is not set must not be inherited either.
+
+    Nor must the key that this user's commands show to a server elsewhere.
+    """
+    values = settings.model_dump() | {"data": settings.data.absolute(), "key": None}
     return {f"LESION_{name.upper()}": None if value is None else str(value) for name, value in values.items()}
 
 

@@ -2,11 +2,12 @@
 
     Problem
     ├── what a request got wrong      BadRequest DigestMismatch NotFound MethodNotAllowed RequestTimeout …
+    ├── what a caller may not         Unauthorized Forbidden RateLimited QuotaExceeded
     ├── what an upload got wrong      UnsupportedFormat Model… Operator… ExternalData… Dataset… DatasetMismatch
     ├── where nothing may be sent     WebhookUrlForbidden
     ├── what clashes with the state   Conflict NotReady NotComparable IdempotencyReused
     ├── what ended an evaluation      ModelCrashed DeadlineExceeded ResourceExhausted WorkerLost
-    └── what we got wrong             Internal Unavailable Busy InsufficientStorage
+    └── what we got wrong             Internal Unavailable Busy QueueFull InsufficientStorage
 
 A problem is raised anywhere, rendered in one place (service.app), and stored as it is when it ends an evaluation.
 """
@@ -25,9 +26,11 @@ class Problem(Exception):
     title: ClassVar[str]
     status: ClassVar[int]
 
-    def __init__(self, detail: str, **extensions: Any) -> None:
+    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **extensions: Any) -> None:
+        """`headers` go with the answer; `extensions` are further members of the body."""
         super().__init__(detail)
         self.detail = detail
+        self.headers = dict(headers or {})
         self.extensions = extensions
 
     def body(self) -> dict[str, Any]:
@@ -55,6 +58,30 @@ class DigestMismatch(Problem):
     """The body is not the one whose Content-Digest or Repr-Digest was sent with it. Send it again."""
 
     type, title, status = "digest-mismatch", "The body is not what its digest says", 400
+
+
+class Unauthorized(Problem):
+    """No key came along, or one that opens nothing: mistyped, unknown, expired or revoked."""
+
+    type, title, status = "unauthorized", "A key is needed", 401
+
+
+class Forbidden(Problem):
+    """The key lacks a scope, which `missing` names; or, where no key is needed, a browser was made to ask."""
+
+    type, title, status = "forbidden", "Not allowed", 403
+
+
+class RateLimited(Problem):
+    """The key was used too often; Retry-After says when it may be used again."""
+
+    type, title, status = "rate-limited", "Too many requests", 429
+
+
+class QuotaExceeded(Problem):
+    """The tenant has as much queued, running or stored as it may have."""
+
+    type, title, status = "quota-exceeded", "The quota is used up", 429
 
 
 class NotFound(Problem):
@@ -224,6 +251,12 @@ class Busy(Problem):
     `Retry-After` says."""
 
     type, title, status = "busy", "Too much at once", 503
+
+
+class QueueFull(Problem):
+    """More evaluations are queued than the service takes. Nothing was stored; send it again after Retry-After."""
+
+    type, title, status = "queue-full", "The queue is full", 503
 
 
 class InsufficientStorage(Problem):

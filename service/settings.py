@@ -4,16 +4,25 @@ import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024**2
 GIB = 1024**3
 HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+LIMIT = r"^([1-9]\d*/(second|minute|hour|day))?$"
+
+
+def is_loopback(host: str) -> bool:
+    """Does a name or address mean this machine alone?"""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @dataclass(frozen=True)
@@ -62,9 +71,15 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
-    allow_open: bool = Field(
-        False, description="Listen beyond loopback although callers need no key yet: only behind a gateway."
+    keys: Literal["auto", "required"] = Field(
+        "auto", description="`auto`: none is needed where the API listens on loopback; `required`: one always is."
     )
+    key: SecretStr | None = Field(None, description="The key that `lesion score --server` and `inspect` show.")
+    read_limit: str = Field("6000/minute", pattern=LIMIT, description="Reads that one key may make; empty: any number.")
+    write_limit: str = Field("600/minute", pattern=LIMIT, description="Other requests that one key may make.")
+    max_evaluations: int = Field(10_000, ge=0, description="Evaluations a tenant may have queued and running.")
+    max_stored_bytes: int = Field(256 * GIB, ge=0, description="Bytes a tenant may have stored.")
+    max_queued: int = Field(50_000, ge=0, description="Evaluations queued, of all tenants, beyond which none is taken.")
     max_model_bytes: int = Field(2 * GIB - 1, gt=0, description="Largest model; protobuf itself ends at 2 GiB.")
     max_dataset_bytes: int = Field(16 * GIB, gt=0, description="Largest dataset.")
     inspect_wait: float = Field(20, ge=0, description="Seconds an upload waits to be inspected before 202.")
@@ -97,6 +112,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """SQLAlchemy URL of the database."""
         return self.database_url or f"sqlite:///{self.data.absolute()}/lesion.db"
+
+    @cached_property
+    def open(self) -> bool:
+        """May callers come without a key? Only where nobody else can come at all."""
+        return self.keys == "auto" and is_loopback(self.host)
 
     @cached_property
     def blobs(self) -> str:

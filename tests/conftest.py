@@ -20,6 +20,8 @@ from sqlalchemy import Engine
 from service import broker
 from service.store.session import connect, migrate
 
+HERE = "http://127.0.0.1"  # where a service that asks for no key is called; a TestClient is somewhere else by itself
+
 
 def wait_until(true: Callable[[], object], description: str, seconds: float = 60.0) -> None:
     """Poll until something holds; fail with its description if it does not within `seconds`."""

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from service import broker, local
 from service.app import create_app
 from service.settings import Settings
-from tests.conftest import use_broker, wait_until
+from tests.conftest import HERE, use_broker, wait_until
 
 LEASE = 2.0  # seconds; so that tests of lost workers need not wait half a minute
 EVALUATIONS = "/v1/evaluations"
@@ -79,7 +79,7 @@ def running(folder: Path, database: str, valkey: str, **changes: Any) -> Iterato
         **changes,
     )
     use_broker(valkey)
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(create_app(settings), HERE, raise_server_exceptions=False) as client:
         stack = Stack(settings, client)
         try:
             yield stack

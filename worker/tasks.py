@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service import broker, logs
 from service.settings import Settings
-from service.store import evaluations
+from service.store import turns
 from service.store.artifacts import Kind
 from service.store.blobs import Blobs, open_blobs
 from service.store.session import connect, transaction
@@ -107,13 +107,13 @@ def _leave_at_next_chunk(**_: Any) -> None:
 
 @app.task(name=broker.EVALUATE)
 def evaluate(evaluation: str) -> None:
-    """Work on an evaluation, if it still wants workers."""
+    """Work on the evaluation whose turn it is: the one hinted at is one of those that wait."""
     place = workplace()
     if stopping():
         return
     try:
         with transaction(place.engine) as db:
-            claim = evaluations.claim(db, evaluation, place.name, place.settings.lease_seconds)
+            claim = turns.claim_next(db, place.name, place.settings.lease_seconds)
         if claim is not None:
             runner.run(place.settings, place.engine, place.blobs, claim, stopping())
     except (SQLAlchemyError, OSError) as error:  # the lease runs out, and the sweeper asks somebody else

@@ -8,8 +8,8 @@ from typing import Any
 
 from service import problems, schemas
 from service.signing import Signer
-from service.store import artifacts
-from service.store.tables import ArtifactRow, EvaluationRow
+from service.store import artifacts, keys
+from service.store.tables import ArtifactRow, EvaluationRow, KeyRow
 
 CURVES = ("json", "csv", "svg", "png")
 
@@ -65,6 +65,28 @@ def artifact(row: ArtifactRow) -> schemas.Model | schemas.Dataset:
     return schemas.Model.model_validate(known) if row.kind == "model" else schemas.Dataset.model_validate(known)
 
 
+def key(row: KeyRow, now: float) -> schemas.Key:
+    """A key as callers see it."""
+    return schemas.Key.model_validate(
+        {
+            "id": row.id,
+            "name": row.name,
+            "scopes": sorted(keys.scopes(row)),
+            "state": keys.state(row, now),
+            "created_at": schemas.instant(row.created_at),
+            "expires_at": _moment(row.expires_at),
+            "revoked_at": _moment(row.revoked_at),
+            "last_used_at": _moment(row.last_used_at),
+            "replaced_by": row.successor,
+        }
+    )
+
+
+def made(new: keys.Made) -> schemas.MadeKey:
+    """A key that was made just now, with its secret."""
+    return schemas.MadeKey(**key(new.row, new.row.created_at).model_dump(), secret=new.secret)
+
+
 def refusal(row: ArtifactRow) -> problems.Problem:
     """The problem for which an artifact was refused, to be raised."""
     body = artifacts.problem(row) or {}
@@ -72,9 +94,19 @@ def refusal(row: ArtifactRow) -> problems.Problem:
     return kind(body["detail"])
 
 
+def _moment(seconds: float | None) -> str | None:
+    return None if seconds is None else schemas.instant(seconds)
+
+
 def write_cursor(*place: str | float) -> str:
     """The end of a page, as callers hand it back."""
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def read_moment(cursor: str) -> tuple[float, str]:
+    """The (created_at, id) that a cursor names."""
+    created_at, name = read_cursor(cursor, float, str)
+    return created_at, name
 
 
 def read_cursor(cursor: str, *kinds: type[str] | type[float]) -> list[Any]:

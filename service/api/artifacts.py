@@ -13,7 +13,6 @@ from service.api import answers, document, intake, uploads
 from service.api.deps import Caller, Cursor, ReadDb, Responses, Used, documented, may
 from service.store import artifacts
 from service.store.artifacts import Kind
-from service.store.tenants import Scope
 
 COMMON = (
     problems.BadRequest,
@@ -25,6 +24,7 @@ COMMON = (
     problems.UnsupportedFormat,
     problems.ResourceExhausted,
     problems.DeadlineExceeded,
+    problems.QuotaExceeded,
     problems.InsufficientStorage,
 )
 MODEL_REFUSALS = (
@@ -43,7 +43,7 @@ class Noun:
     """What differs between models and datasets."""
 
     kind: Kind
-    scope: Scope
+    scope: schemas.Scope
     one: type[schemas.Artifact]
     page: type[schemas.Models] | type[schemas.Datasets]
     refusals: Sequence[type[problems.Problem]]
@@ -96,15 +96,12 @@ def routes(noun: Noun) -> APIRouter:
     upload.__doc__ = noun.about
 
     def list_(
-        db: ReadDb,
         caller: Annotated[Caller, reads],
+        db: ReadDb,
         limit: Annotated[int, Query(ge=1, le=100, description="Most entries of one page.")] = 20,
         cursor: Cursor = None,
     ) -> Any:
-        before = None
-        if cursor is not None:
-            created_at, digest = answers.read_cursor(cursor, float, str)
-            before = (created_at, digest)
+        before = None if cursor is None else answers.read_moment(cursor)
         rows = artifacts.page(db, caller.tenant, kind, limit + 1, before)
         last = rows[limit - 1] if len(rows) > limit else None
         more = None if last is None else answers.write_cursor(last.created_at, last.digest)
@@ -112,7 +109,7 @@ def routes(noun: Noun) -> APIRouter:
 
     list_.__doc__ = f"List {kind}s, newest first."
 
-    def show(db: ReadDb, caller: Annotated[Caller, reads], digest: Annotated[schemas.Digest, Path()]) -> Any:
+    def show(caller: Annotated[Caller, reads], db: ReadDb, digest: Annotated[schemas.Digest, Path()]) -> Any:
         row = artifacts.find(db, caller.tenant, kind, digest)
         if row is None:
             raise problems.NotFound(f"There is no {kind} {digest}; upload it with POST /v1/{kind}s.")

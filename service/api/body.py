@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
 from fastapi import Request
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from service import problems
-from service.api import admission
+from service.api import admission, json_text
 from service.api.digests import Promised
 
 # Seconds without a byte, or since the start at less than SLOWEST, until a caller is dropped; one less than we promise.
 PATIENCE = 14.0
 SLOWEST = 1024  # bytes a second, on average: slower than any modem, and enough to outlast ten thousand idle connections
-
+SMALL = 64 * 1024  # bytes of a body that is kept in memory
+T = TypeVar("T", bound=BaseModel)
 LONGEST_NUMBER = 18  # digits of a Content-Length that is looked at
 
 
@@ -62,3 +65,20 @@ def _check(request: Request, most: int) -> None:
 def too_large(limit: int) -> problems.ContentTooLarge:
     """The upload is beyond its limit (bytes)."""
     return problems.ContentTooLarge(f"This upload may have at most {limit:,} bytes; send a smaller one.")
+
+
+async def small(request: Request) -> bytes:
+    """The whole of a body that may not be large."""
+    whole = bytearray()
+    async for data in pieces(request, SMALL):
+        whole.extend(data)
+    return bytes(whole)
+
+
+def parsed(schema: type[T], text: bytes, place: str = "") -> T:
+    """JSON as a schema; raises `Invalid` with a pointer to each offending field."""
+    json_text.check(text, place)
+    try:
+        return schema.model_validate_json(text)
+    except ValidationError as error:
+        raise problems.invalid(error.errors(include_url=False, include_context=False), place) from error

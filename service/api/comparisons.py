@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"])
 
 @router.post("", responses=documented(problems.Invalid, problems.NotFound, problems.NotReady, problems.NotComparable))
 def compare(
-    asked: schemas.NewComparison, db: ReadDb, caller: Annotated[Caller, may("evaluations:read")]
+    caller: Annotated[Caller, may("evaluations:read")], asked: schemas.NewComparison, db: ReadDb
 ) -> schemas.Comparison:
     """Compare two evaluations: the difference of their scores with its interval, and a verdict if asked for.
 

@@ -6,19 +6,27 @@ from typing import Annotated, Any
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request, Security
-from fastapi.security import HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from service import problems
+from service.api import open_mode
+from service.api.admission import READING
+from service.api.headers import ANSWER_HEADERS
+from service.api.keyring import Keyring, refused
+from service.api.limiting import Limits
 from service.api.looking import Looks
+from service.api.queueing import Queue
 from service.api.shown import Showing
 from service.hinting import Hinting
 from service.problems import Problem
+from service.schemas import SCOPES, Scope
 from service.settings import Settings
 from service.signing import Signer
 from service.store.blobs import Blobs
 from service.store.session import reading, transaction
-from service.store.tenants import DEFAULT, SCOPES, Scope
+from service.store.tenants import DEFAULT
 from service.targets import Names
 
 
@@ -35,6 +43,9 @@ class Backends:
     hinting: Hinting
     writers: CapacityLimiter  # threads for those who submit, so that they keep nobody else from having one
     names: Names
+    keyring: Keyring
+    limits: Limits
+    queue: Queue
 
 
 async def _backends(request: Request) -> Backends:
@@ -52,17 +63,46 @@ class Caller:
     tenant: str
     scopes: frozenset[Scope]
 
+    def needs(self, *scopes: Scope) -> None:
+        """Raise `Forbidden` unless all of these are allowed."""
+        for scope in scopes:
+            if scope not in self.scopes:
+                raise problems.Forbidden(
+                    f"The key lacks the scope {scope}; `lesion keys create NAME --scope {scope}` makes one with it.",
+                    headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+                    missing=scope,
+                )
+
+
+ANYONE = Caller(DEFAULT, frozenset(SCOPES))
+
 
 _bearer = HTTPBearer(
     scheme_name="key",
     description="A key of `lesion keys create`. None is needed where the service listens on loopback alone.",
     auto_error=False,
 )
-Bearer = Annotated[Any, Depends(_bearer)]
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-async def _caller(bearer: Bearer) -> Caller:
-    return Caller(DEFAULT, frozenset(SCOPES))
+async def _caller(request: Request, needed: SecurityScopes, backends: Used, bearer: Bearer) -> Caller:
+    """Who calls, once that is known to be allowed. A coroutine: it runs for every request, and must enter no thread."""
+    if bearer is None:
+        if not backends.settings.open or "authorization" in request.headers:
+            raise refused(
+                "Send a key as `Authorization: Bearer lsn_…`; whoever runs the service makes one with `lesion keys "
+                "create`.",
+                error=None,
+            )
+        open_mode.guard(request)
+        return ANYONE
+    known = await backends.keyring.holder(bearer.credentials)
+    budget = await backends.limits.spend(known.id, writes=request.method not in READING)
+    if budget is not None:
+        request.scope[ANSWER_HEADERS] = budget.headers()
+    caller = Caller(known.tenant, known.scopes)
+    caller.needs(*needed.scopes)  # type: ignore[arg-type]
+    return caller
 
 
 def may(scope: Scope) -> Any:

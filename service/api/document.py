@@ -7,9 +7,10 @@ and 422, which is a problem here as every error is.
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from service import problems
-from service.api.deps import documented
+from service.api.deps import Responses, documented
 from service.schemas import Config, DatasetFound, ModelFound, NewEvaluation
 
 _MODEL = "sha256:" + "1a" * 32
@@ -57,6 +58,14 @@ def _upload(file: dict[str, Any]) -> dict[str, Any]:
 
 
 MODEL_BODY, DATASET_BODY = _upload(_MODEL_FILES), _upload(_DATASET_FILE)
+
+
+def body(schema: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """The `requestBody` of a route that reads JSON itself."""
+    written = _plain(schema.model_json_schema(ref_template="#/components/schemas/{model}"))
+    return {"required": required, "content": {"application/json": {"schema": written}}}
+
+
 CREATE_BODY: dict[str, Any] = {
     "required": True,
     "content": {
@@ -170,6 +179,8 @@ def _complete(document: dict[str, Any]) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             answers = operation["responses"]
+            if operation.get("security"):
+                _add(answers, documented(problems.Unauthorized, problems.Forbidden, problems.RateLimited))
             if "HTTPValidationError" in str(answers.get("422")):
                 answers["422"] = invalid
             shown = answers.get("200", {}).get("content", {}).get("application/json", {})
@@ -181,3 +192,13 @@ def _complete(document: dict[str, Any]) -> None:
         document["components"]["schemas"][kind.__name__] |= kind.model_config["json_schema_extra"]
     for unused in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(unused, None)
+
+
+def _add(answers: dict[str, Any], more: Responses) -> None:
+    """Document problems that a whole class of routes has, beside those of the route itself."""
+    for status, answer in more.items():
+        mine = answers.setdefault(str(status), answer)
+        if mine is not answer:
+            mine["description"] = "; ".join([mine["description"], answer["description"]])
+            for media, content in answer["content"].items():
+                mine["content"][media]["examples"].update(content["examples"])

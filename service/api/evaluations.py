@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import TypeAdapter, ValidationError
 
 from service import __version__, pairing, plots, problems, schemas
-from service.api import answers, body, intake, json_text, uploads, waiting
+from service.api import answers, body, intake, uploads, waiting
 from service.api.artifacts import DATASET_REFUSALS, MODEL_REFUSALS
 from service.api.deps import Backends, Caller, Cursor, Db, ReadDb, Responses, Used, documented, may
 from service.api.document import CREATE_BODY
@@ -36,8 +35,6 @@ Key = Annotated[
 RETRY_AFTER = "1"
 Reader = Annotated[Caller, may("evaluations:read")]
 Submitter = Annotated[Caller, may("evaluations:write")]
-NEW, CONFIG = TypeAdapter(schemas.NewEvaluation), TypeAdapter(schemas.Config)
-T = TypeVar("T")
 SHOWN: Responses = {
     200: {"model": schemas.Evaluation, "description": "It has ended."},
     202: {"model": schemas.Evaluation, "description": "It is queued or running; ask again after Retry-After."},
@@ -65,6 +62,8 @@ SHOWN: Responses = {
         *MODEL_REFUSALS,
         *DATASET_REFUSALS,
         problems.IdempotencyReused,
+        problems.QuotaExceeded,
+        problems.QueueFull,
         problems.InsufficientStorage,
     ),
 )
@@ -75,7 +74,7 @@ async def create(
 
     Send both files and a config as `multipart/form-data`, or JSON that names uploaded artifacts by digest. A model
     whose weights lie in other files comes as several parts `model`, each with its file name. The same model, dataset
-    and config again are answered from what is known.
+    and config again are answered from what is known. A form needs `models:write` and `datasets:write` as well.
     """
     seconds = waiting.asked(request, wait, backends.settings.max_wait)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -100,9 +99,10 @@ def _entered(backends: Backends, row: EvaluationRow, new: bool) -> Shown:
 
 
 async def _from_json(request: Request, backends: Backends, caller: Caller, key: str | None) -> Shown:
-    asked = _parse(NEW, await _small_body(request))
+    asked = body.parsed(schemas.NewEvaluation, await body.small(request))
 
     def enter() -> Shown:
+        allowed = backends.queue.allowed()
         with transaction(backends.engine) as db:
             model = artifacts.find(db, caller.tenant, "model", asked.model)
             dataset = artifacts.find(db, caller.tenant, "dataset", asked.dataset)
@@ -112,17 +112,19 @@ async def _from_json(request: Request, backends: Backends, caller: Caller, key: 
             assert model is not None
             assert dataset is not None
             _check(model, dataset, asked.config)
-            entered = evaluations.create(db, caller.tenant, _asked(asked.model, asked.dataset, asked.config), key)
+            wanted = _asked(asked.model, asked.dataset, asked.config)
+            entered = evaluations.create(db, caller.tenant, wanted, key, allowed)
         return _entered(backends, *entered)
 
     return await to_thread.run_sync(enter, limiter=backends.writers)
 
 
 async def _from_form(request: Request, backends: Backends, caller: Caller, key: str | None) -> Shown:
+    caller.needs("models:write", "datasets:write")
     limits = {"model": backends.settings.max_model_bytes, "dataset": backends.settings.max_dataset_bytes}
     folder = backends.settings.scratch / "uploads"
     async with uploads.received(request, folder, limits, several=frozenset({"model"})) as form:
-        config = _parse(CONFIG, form.fields.get("config", "{}").encode(), "config")
+        config = body.parsed(schemas.Config, form.fields.get("config", "{}").encode(), "config")
         missing = [name for name in limits if name not in form.files]
         if missing:
             raise problems.Invalid(f"The form lacks {' and '.join(missing)}: send -F {missing[0]}=@FILE.")
@@ -143,10 +145,12 @@ async def _enter(
 ) -> Shown:
     model, dataset = await intake.admitted(backends, *brought)
     _check(model, dataset, config)
+    wanted = _asked(model.digest, dataset.digest, config)
 
     def enter() -> Shown:
+        allowed = backends.queue.allowed()
         with transaction(backends.engine) as db:
-            entered = evaluations.create(db, caller.tenant, _asked(model.digest, dataset.digest, config), key)
+            entered = evaluations.create(db, caller.tenant, wanted, key, allowed)
         return _entered(backends, *entered)
 
     return await to_thread.run_sync(enter, limiter=backends.writers)
@@ -165,22 +169,6 @@ def _asked(model: str, dataset: str, config: schemas.Config) -> evaluations.Aske
     return evaluations.Asked(model, dataset, config.model_dump_json(), config.limits.workers, fingerprint)
 
 
-async def _small_body(request: Request) -> bytes:
-    whole = bytearray()
-    async for data in body.pieces(request, uploads.FIELD):
-        whole.extend(data)
-    return bytes(whole)
-
-
-def _parse(adapter: TypeAdapter[T], text: bytes, place: str = "") -> T:
-    """JSON as a schema; raises `Invalid` with a pointer to each offending field."""
-    json_text.check(text, place)
-    try:
-        return adapter.validate_json(text)
-    except ValidationError as error:
-        raise problems.invalid(error.errors(include_url=False, include_context=False), place) from error
-
-
 def _answer(shown: Shown, request: Request) -> Response:
     headers = {"Location": f"/v1/evaluations/{shown.id}", "Vary": "Prefer"}
     if not shown.over:
@@ -192,8 +180,8 @@ def _answer(shown: Shown, request: Request) -> Response:
 
 @router.get("", response_model=schemas.Evaluations, responses=documented(problems.Invalid))
 async def list_(
-    backends: Used,
     caller: Reader,
+    backends: Used,
     limit: Annotated[int, Query(ge=1, le=100, description="Most evaluations of one page.")] = 20,
     cursor: Cursor = None,
     state: Annotated[schemas.State | None, Query(description="Only those in this state.")] = None,
@@ -247,7 +235,7 @@ DRAWN: Responses = {
     response_class=Response,
     responses=DRAWN | documented(problems.NotFound, problems.NotReady, problems.Conflict),
 )
-def curve(db: ReadDb, caller: Reader, id: str, kind: Literal["json", "csv", "svg", "png"]) -> Response:
+def curve(caller: Reader, db: ReadDb, id: str, kind: Literal["json", "csv", "svg", "png"]) -> Response:
     """Give the curve as numbers or as a picture."""
     row = evaluations.get(db, caller.tenant, id)
     result = answers.result(row)
@@ -270,6 +258,6 @@ def curve(db: ReadDb, caller: Reader, id: str, kind: Literal["json", "csv", "svg
 
 
 @router.delete("/{id}", responses=documented(problems.NotFound, problems.Conflict))
-def cancel(db: Db, backends: Used, caller: Submitter, id: str) -> schemas.Evaluation:
+def cancel(caller: Submitter, db: Db, backends: Used, id: str) -> schemas.Evaluation:
     """Cancel an evaluation; its worker stops within seconds."""
     return answers.evaluation(evaluations.cancel(db, caller.tenant, id), backends.signer)

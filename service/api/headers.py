@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 ALWAYS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY"}
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
 # Swagger UI starts itself by a script within the page, and paints icons from data.
+ANSWER_HEADERS = "lesion.headers"  # where in a request's scope those lie that go with its answer
 DOCS = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; frame-ancestors 'none'"
@@ -30,6 +31,7 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 headers.update(ALWAYS)
                 headers["Content-Security-Policy"] = policy
+                headers.update(scope.get(ANSWER_HEADERS, {}))
             await send(message)
 
         await self._app(scope, receive, answer)

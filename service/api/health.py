@@ -26,7 +26,8 @@ def ready(backends: Used) -> JSONResponse:
 
     `workers_refusing` says, by machine, why workers there take no work.
     """
-    states = {"database": _ask(_database, backends), "blobs": _ask(_blobs, backends), "broker": _ask(_broker, backends)}
+    asked = {"database": _database, "blobs": _blobs, "broker": _broker}
+    states: dict[str, Any] = {name: _ask(question, backends) for name, question in asked.items()}
     down = [name for name in ("database", "blobs") if states[name] != "ok"]
     if down:
         problem = problems.Unavailable(f"No answer from: {', '.join(down)}. See the service's log.", **states)

@@ -31,10 +31,10 @@ class Received:
 
 def keep(backends: Backends, tenant: str, kind: Kind, staged: Staged) -> Received:
     """Store a staged file as an artifact, unless its bytes are there already: known, and not lost since."""
-    put = False
+    put, quota = False, backends.settings.max_stored_bytes
     try:
         with transaction(backends.engine) as db:
-            new = artifacts.receive(db, tenant, kind, staged.digest, staged.size)
+            new = artifacts.receive(db, tenant, kind, staged.digest, staged.size, quota)
             if new or not backends.blobs.holds(tenant, kind, staged.digest):
                 backends.blobs.put(tenant, kind, staged.digest, staged.file)
                 put = new

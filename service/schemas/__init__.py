@@ -14,6 +14,7 @@ from service.schemas.evaluation import (
     SigningKeys,
 )
 from service.schemas.found import Array, DatasetFound, ModelFound, Output
+from service.schemas.keys import DAY, SCOPES, Key, Keys, MadeKey, NewKey, Rotation, Scope
 from service.schemas.preprocessing import Preprocessing
 from service.schemas.result import Cost, CurvePoint, Layer, Measured, Progress, Provenance, Result, Site
 from service.schemas.webhooks import (
@@ -34,8 +35,10 @@ from service.schemas.webhooks import (
 from service.schemas.words import ENDED, Digest, Estimate, State, Strict, canonical, digest, instant
 
 __all__ = [
+    "DAY",
     "ENDED",
     "EVENTS",
+    "SCOPES",
     "TEST",
     "Array",
     "Artifact",
@@ -57,9 +60,12 @@ __all__ = [
     "Event",
     "EventData",
     "EventLinks",
+    "Key",
+    "Keys",
     "Layer",
     "Limits",
     "Links",
+    "MadeKey",
     "Measured",
     "Metric",
     "Model",
@@ -67,6 +73,7 @@ __all__ = [
     "Models",
     "NewComparison",
     "NewEvaluation",
+    "NewKey",
     "NewWebhook",
     "Output",
     "Preprocessing",
@@ -74,6 +81,8 @@ __all__ = [
     "Progress",
     "Provenance",
     "Result",
+    "Rotation",
+    "Scope",
     "Side",
     "Signature",
     "SigningKey",

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from service import schemas
+from service.store import quotas
 from service.store.session import clock
 from service.store.tables import ArtifactRow, EvaluationRow
 
@@ -17,13 +18,17 @@ KINDS: tuple[Kind, ...] = ("model", "dataset")
 INSPECTIONS = 3  # a file whose inspection crashes so often is refused
 
 
-def receive(db: Session, tenant: str, kind: Kind, digest: str, size: int) -> bool:
+def receive(db: Session, tenant: str, kind: Kind, digest: str, size: int, quota: int | None = None) -> bool:
     """Enter an upload. True if it is new: the caller then stores the bytes before this transaction ends.
 
+    Raises `QuotaExceeded` if the tenant would store more than it may, which is `quota` unless it has one of its own.
     Storing them inside is what keeps row and bytes together: whoever removes or adds the same artifact at the same
     moment waits at the row.
     """
     fresh = {"state": "received", "problem": None, "attempts": 0, "created_at": clock(), "hinted_at": clock()}
+    known = find(db, tenant, kind, digest)
+    if quota is not None and (known is None or known.state == "refused"):
+        quotas.check_bytes(db, tenant, size, quota)
     try:
         with db.begin_nested():
             db.execute(insert(ArtifactRow).values(tenant=tenant, kind=kind, digest=digest, size=size, **fresh))

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from service import problems, schemas
-from service.store import deliveries, ids
+from service.store import deliveries, ids, quotas
 from service.store.session import clock
 from service.store.tables import ChunkRow, ClaimRow, EvaluationRow, IdempotencyRow
 
@@ -53,29 +53,35 @@ class Asked:
     fingerprint: str
 
 
-def create(db: Session, tenant: str, asked: Asked, key: str | None = None) -> tuple[EvaluationRow, bool]:
+def create(
+    db: Session, tenant: str, asked: Asked, key: str | None = None, allowed: quotas.Allowed | None = None
+) -> tuple[EvaluationRow, bool]:
     """Queue an evaluation, or find the one that answers already. Returns the row and whether it is new.
 
-    An earlier answer is what the same Idempotency-Key made, or a success with the same fingerprint. Raises
-    `IdempotencyReused` if the key came with another request before, `NotFound` if an artifact is gone.
+    An earlier answer is what the same Idempotency-Key made, or a success with the same fingerprint. Raises `NotFound`
+    if an artifact is gone, `IdempotencyReused` for a key of another request, `QuotaExceeded`, `QueueFull`.
     """
     try:
         with db.begin_nested():
-            return _create(db, tenant, asked, key)
+            return _create(db, tenant, asked, key, allowed)
     except IntegrityError:
         pass
     if key is not None and db.get(IdempotencyRow, (tenant, key)) is not None:  # the same request, at the same moment
-        return _create(db, tenant, asked, key)
+        return _create(db, tenant, asked, key, allowed)
     raise problems.NotFound("The model or the dataset was removed meanwhile; upload it again.")
 
 
-def _create(db: Session, tenant: str, asked: Asked, key: str | None) -> tuple[EvaluationRow, bool]:
+def _create(
+    db: Session, tenant: str, asked: Asked, key: str | None, allowed: quotas.Allowed | None
+) -> tuple[EvaluationRow, bool]:
     if key is not None and (known := db.get(IdempotencyRow, (tenant, key))) is not None:
         if known.request != asked.fingerprint:
             raise problems.IdempotencyReused("Use a new Idempotency-Key, or repeat the first request unchanged.")
         return get(db, tenant, known.evaluation), False
     row, new = _known(db, tenant, asked.fingerprint), False
     if row is None:
+        if allowed is not None:
+            quotas.check_evaluations(db, tenant, allowed)
         row, new = _insert(db, tenant, asked), True
     if key is not None:
         values = {"request": asked.fingerprint, "evaluation": row.id, "created_at": clock()}

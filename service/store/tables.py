@@ -32,6 +32,15 @@ class TenantRow(Base):
     created_at: Mapped[float] = mapped_column(Float(53))
 
 
+class TurnRow(Base):
+    """When a worker last began something of a tenant's. Apart from `tenants`, whose rows uploads lock for a while."""
+
+    __tablename__ = "turns"
+
+    tenant: Mapped[str] = mapped_column(String(40), ForeignKey("tenants.id"), primary_key=True)
+    served_at: Mapped[float] = mapped_column(Float(53))
+
+
 class KeyRow(Base):
     """What a caller proves itself with. The secret itself is known to its holder alone; here lies its sha256."""
 
@@ -81,7 +90,7 @@ class EvaluationRow(Base):
         ForeignKeyConstraint(["tenant", "dataset_kind", "dataset"], ARTIFACT),
         Index("evaluations_by_state", "state", "hinted_at"),
         Index("evaluations_by_tenant", "tenant", "id"),
-        Index("evaluations_by_tenant_and_state", "tenant", "state", "id"),
+        Index("evaluations_by_state_and_tenant", "state", "tenant", "id"),
         Index("evaluations_by_fingerprint", "tenant", "fingerprint"),
         Index("evaluations_by_model", "tenant", "model_kind", "model"),
         Index("evaluations_by_dataset", "tenant", "dataset_kind", "dataset"),

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
-from tests.conftest import use_broker
+from tests.conftest import HERE, use_broker
 
 MIB = 1024**2
 Mount = Callable[[Path, int], Path]
@@ -45,7 +45,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
 
     def start(**changes: str) -> TestClient:
         settings = Settings(data=tmp_path, inspect_wait=0, **changes)  # type: ignore[arg-type]
-        client = TestClient(create_app(settings), raise_server_exceptions=False)
+        client = TestClient(create_app(settings), HERE, raise_server_exceptions=False)
         clients.append(client.__enter__())
         return client
 

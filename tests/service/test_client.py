@@ -19,13 +19,14 @@ from service.settings import Settings
 from service.store import artifacts, evaluations
 from service.store.session import connect, transaction
 from service.store.tenants import DEFAULT
+from tests.conftest import HERE
 from tests.service import answers
 
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[Client]:
     """A client that drives the real application in process."""
-    with TestClient(create_app(settings)) as http:
+    with TestClient(create_app(settings), HERE) as http:
         yield Client(http=http)
 
 

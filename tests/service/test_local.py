@@ -180,30 +180,13 @@ def test_a_data_folder_that_cannot_be_one_is_named(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
-def test_only_loopback_is_listened_on(host, tmp_path):
-    """Callers need no key yet, so others must not reach us, unless the operator says so."""
-    settings = Settings(host=host, data=tmp_path / "data")
-    with pytest.raises(CannotStartError, match="LESION_ALLOW_OPEN"):
-        local.check(settings)
-    with pytest.raises(CannotStartError), local.embedded(settings):
-        pass
-    assert not (tmp_path / "data").exists()
-    local.check(Settings(host=host, allow_open=True))
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
-def test_loopback_is_listened_on(host):
-    """Every way to write this machine is fine."""
-    local.check(Settings(host=host))
-
-
 def test_children_read_the_same_settings(monkeypatch, tmp_path):
     """A child sees what was set here, not what is set outside."""
     monkeypatch.chdir(tmp_path)
-    settings = Settings(data=Path("here"), lease_seconds=7, allow_open=True, blobs_url=None)
+    settings = Settings(data=Path("here"), lease_seconds=7, keys="required", blobs_url=None)
     changed = local.worker(settings, EVALUATIONS).environment
     monkeypatch.setenv("LESION_BLOBS_URL", "s3://elsewhere")
+    monkeypatch.setenv("LESION_KEY", "of another service")
     for name, value in changed.items():
         if value is None:
             monkeypatch.delenv(name, raising=False)

@@ -45,7 +45,7 @@ def raw(*parts: bytes) -> Callable[[Served], Answer]:
     return lambda served: served.sent(b"".join(parts))
 
 
-def head(line: str, *headers: str, host: str = "Host: lesion") -> bytes:
+def head(line: str, *headers: str, host: str = "Host: localhost") -> bytes:
     """A request's head."""
     return "\r\n".join([line, *([host] if host else []), *headers, "", ""]).encode("latin-1")
 

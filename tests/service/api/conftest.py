@@ -15,7 +15,7 @@ from service.app import create_app
 from service.settings import Settings
 from service.store import artifacts, evaluations
 from service.store.session import transaction
-from tests.conftest import use_broker
+from tests.conftest import HERE, use_broker
 from tests.service import answers
 
 MODEL_FOUND: dict[str, Any] = {
@@ -93,5 +93,5 @@ def api(tmp_path: Path, valkey: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setenv("LESION_BROKER_URL", valkey)
     use_broker(valkey)
     settings = Settings(data=tmp_path, inspect_wait=0, max_model_bytes=1000, max_dataset_bytes=1000)
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(create_app(settings), HERE, raise_server_exceptions=False) as client:
         yield Api(client, settings)

@@ -11,7 +11,7 @@ import pytest
 from service.api import body
 from tests.service.conftest import Server
 
-HEAD = b"POST /v1/models HTTP/1.1\r\nHost: lesion\r\nContent-Length: 1000\r\n\r\n"
+HEAD = b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
 
 
 def connected(server: Server) -> socket.socket:

@@ -20,8 +20,8 @@ WEIGHTS: Weights = {
     "six": np.array([6]),
     "twelve": np.array([12]),
     "one": np.array([1]),
-    "step": np.float32(0.05),
-    "zero": np.int8(0),
+    "step": np.array(0.05, np.float32),
+    "zero": np.array(0, np.int8),
 }
 HALVES = [
     node("MatMul", "x both.weight", "b"),

@@ -44,6 +44,13 @@ def _make_tenants() -> None:
     )
     op.bulk_insert(tenants, [{"id": "default", "name": "default", "created_at": time.time()}])
     op.create_table(
+        "turns",
+        sa.Column("tenant", sa.String(length=40), nullable=False),
+        sa.Column("served_at", sa.Float(precision=53), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"]),
+        sa.PrimaryKeyConstraint("tenant"),
+    )
+    op.create_table(
         "keys",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("tenant", sa.String(length=40), nullable=False),
@@ -118,7 +125,7 @@ def _make_tables() -> None:
     for name, columns in (
         ("evaluations_by_state", ["state", "hinted_at"]),
         ("evaluations_by_tenant", ["tenant", "id"]),
-        ("evaluations_by_tenant_and_state", ["tenant", "state", "id"]),
+        ("evaluations_by_state_and_tenant", ["state", "tenant", "id"]),
         ("evaluations_by_fingerprint", ["tenant", "fingerprint"]),
         ("evaluations_by_model", ["tenant", "model_kind", "model"]),
         ("evaluations_by_dataset", ["tenant", "dataset_kind", "dataset"]),

@@ -1,0 +1,83 @@
+"""What a tenant may have at once. Asked within the transaction that adds to it: many callers cannot overdraw."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from service import problems
+from service.store.tables import ArtifactRow, EvaluationRow, TenantRow
+
+AT_ONCE = 500  # transactions that may be under way together; PostgreSQL itself allows 100 unless told
+LATER = {"Retry-After": "30"}
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What applies where a tenant has no quota of its own, and whether the queue of all tenants is full."""
+
+    evaluations: int
+    queue_full: bool = False
+
+
+def check_evaluations(db: Session, tenant: str, allowed: Allowed) -> None:
+    """Raise `QueueFull` or `QuotaExceeded` if there is no room for one more evaluation.
+
+    The tenant's row is locked only near the limit: there, one caller after the other counts.
+    """
+    if allowed.queue_full:
+        raise problems.QueueFull("Too many evaluations are queued. Try again later.", headers=LATER)
+    most = _own(db, tenant, TenantRow.max_evaluations, allowed.evaluations)
+    if _unended(db, tenant, most) + AT_ONCE <= most:
+        return
+    _lock(db, tenant)
+    if _unended(db, tenant, most) >= most:
+        raise problems.QuotaExceeded(
+            f"{most:,} evaluations are queued or running, as many as this tenant may have. Wait for one to end, or "
+            "cancel one with DELETE /v1/evaluations/{id}.",
+            headers=LATER,
+        )
+
+
+def check_bytes(db: Session, tenant: str, size: int, default: int) -> None:
+    """Raise `QuotaExceeded` if so many bytes more are too many. Those of the upload itself are not entered yet.
+
+    One upload of a tenant after the other, from here until its bytes are stored and its transaction ends.
+    """
+    _lock(db, tenant)
+    most = _own(db, tenant, TenantRow.max_bytes, default)
+    stored = _stored(db, tenant)
+    if stored + size > most:
+        raise problems.QuotaExceeded(
+            f"The upload has {size:,} bytes; {stored:,} of the {most:,} that this tenant may have are stored. Delete "
+            "what is no longer needed, or ask whoever runs the service for more."
+        )
+
+
+def queued(db: Session) -> int:
+    """How many evaluations wait, of all tenants."""
+    return db.scalar(select(func.count()).where(EvaluationRow.state == "queued")) or 0
+
+
+def _own(db: Session, tenant: str, column: InstrumentedAttribute[int | None], default: int) -> int:
+    own = db.scalar(select(column).where(TenantRow.id == tenant))
+    return default if own is None else own
+
+
+def _stored(db: Session, tenant: str) -> int:
+    kept = select(func.coalesce(func.sum(ArtifactRow.size), 0))
+    return db.scalar(kept.where(ArtifactRow.tenant == tenant, ArtifactRow.state != "refused")) or 0
+
+
+def _unended(db: Session, tenant: str, most: int) -> int:
+    """Queued and running, counted up to the limit."""
+    found = 0
+    for state in ("queued", "running"):
+        some = select(EvaluationRow.id).where(EvaluationRow.tenant == tenant, EvaluationRow.state == state).limit(most)
+        found += db.scalar(select(func.count()).select_from(some.subquery())) or 0
+    return found
+
+
+def _lock(db: Session, tenant: str) -> None:
+    """Not against those who only refer to the tenant: so artifacts and keys can be entered meanwhile."""
+    db.execute(select(TenantRow.id).where(TenantRow.id == tenant).with_for_update(key_share=True))
