@@ -1,6 +1,6 @@
 # Names for what scripts/ does; none of it needs make.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock examples coverage load chaos promises
+.PHONY: help setup demo serve test check format lock examples coverage load chaos promises fuzz
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -46,3 +46,7 @@ chaos: ## kill, stop, cut off, fill up and delay everything, on SQLite and on Po
 
 promises: ## write the figures of chaos.jsonl into docs/promises.md
 	.venv/bin/python -m benchmarks.promises chaos.jsonl
+
+fuzz: ## 20,000 damaged files of each format through the real readers; FUZZ="--format onnx --seed 2" is handed on
+	scripts/setup
+	.venv/bin/python -m benchmarks.fuzz $(FUZZ)

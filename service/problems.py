@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 MEDIA = "application/problem+json"
+SHOWN = 100  # characters of a caller's own word that are said back
 
 
 class Problem(Exception):
@@ -273,10 +274,16 @@ def invalid(errors: Sequence[Mapping[str, Any]], place: str = "") -> Invalid:
     """pydantic's errors as one problem, each with a JSON pointer; `place` is put in front of the pointers."""
     found = [
         {
-            "pointer": "/" + "/".join(str(step) for step in ([place] if place else []) + list(error["loc"])),
+            "pointer": "".join(f"/{_step(step)}" for step in ([place] if place else []) + list(error["loc"])) or "/",
             "detail": str(error["msg"]).removeprefix("Value error, "),
         }
         for error in errors
     ]
     listed = "; ".join(f"{error['pointer']}: {error['detail']}" for error in found[:5])
     return Invalid(f"Mend these fields and send the request again. {listed}", errors=found)
+
+
+def _step(step: object) -> str:
+    """A step of a JSON pointer (RFC 6901), as far as it can be shown: callers name fields as they like."""
+    text = str(step).replace("~", "~0").replace("/", "~1")
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:SHOWN])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
+from worker.formats import zips
 from worker.formats.tables import UNPACKED_LIMIT, malformed, too_large
 
 FILE_LIMIT = 256 * 1024**2  # bytes of one file in an archive
@@ -57,7 +58,11 @@ def plain(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """The visible plain files of a zip by name, each of which must be readable."""
     found: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
-        if info.is_dir() or hidden(info.filename) or stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+        if (
+            zips.is_folder(info)
+            or hidden(info.filename)
+            or stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG)
+        ):
             continue
         if info.flag_bits & ENCRYPTED:
             raise malformed(f"{info.filename[:200]!r} is encrypted. Zip the files without a password.")

@@ -6,7 +6,6 @@ Nothing is unpacked to disk and no name in the zip becomes a path: a location ca
 import posixpath
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import IO
@@ -15,7 +14,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto
 
-from worker.formats import graphs, weights
+from worker.formats import graphs, weights, zips
 from worker.formats.refusals import Refused
 
 LARGEST = 2 * 1024**3 - 1  # bytes of the model that comes out; protobuf ends there too
@@ -42,11 +41,8 @@ class _Piece:
 
 def unbundled(file: IO[bytes]) -> bytes:
     """The bytes of a zip's model with all its weights in it. Raises `Refused` with the member that is at fault."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return _unbundled(archive)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise _malformed(f"The zip cannot be read ({str(error)[:100]}).") from error
+    with zips.refusing(lambda why: _malformed(f"The zip cannot be read ({why}).")), zipfile.ZipFile(file) as archive:
+        return _unbundled(archive)
 
 
 def _unbundled(archive: zipfile.ZipFile) -> bytes:
@@ -67,7 +63,7 @@ def _malformed(detail: str) -> Refused:
 
 
 def _members(archive: zipfile.ZipFile) -> Infos:
-    infos = [info for info in archive.infolist() if not info.is_dir() and not _is_junk(info.filename)]
+    infos = [info for info in archive.infolist() if not zips.is_folder(info) and not _is_junk(info.filename)]
     if len(infos) > MEMBERS:
         raise _malformed(f"The zip has {len(infos):,} members; {MEMBERS:,} are the limit.")
     members: Infos = {}

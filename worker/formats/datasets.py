@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import IO, Any
 
-from worker.formats import labels, matching, splits, writing
+from worker.formats import labels, matching, splits, writing, zips
 from worker.formats.matching import Feed
 from worker.formats.refusals import Refused
 from worker.formats.tables import TEXT, UNPACKED_LIMIT, Array, Table, malformed
@@ -52,6 +52,7 @@ def _read(file: IO[bytes], out: IO[bytes] | None, reading: Reading | None) -> tu
     arrays, names = _targets(table, label, reading)
     if weight is not None:
         arrays["weights"] = labels.weights(table, weight)
+    _check_lengths(table, arrays, {"labels": label, "weights": weight})
     if reading is None:
         made = writing.Written(writing.looked_at(table, feeds[:NAMES_SHOWN]))
     else:
@@ -108,7 +109,7 @@ def _of_zip(file: IO[bytes]) -> Table:
 
     try:
         archive = zipfile.ZipFile(file)
-    except zipfile.BadZipFile as error:
+    except zips.DAMAGED as error:
         raise malformed(f"The file is damaged ({error}). Upload it again, or save it anew.") from error
     names = [info.filename for info in archive.infolist()]
     if not names or (all(name.endswith(".npy") for name in names)):
@@ -160,6 +161,14 @@ def _targets(table: Table, label: str | None, reading: Reading | None) -> tuple[
     numbers, names = labels.classes(table, label, asked.get("label_names"))
     labels.check(numbers, label, lowest=-labels.MOST if reading is None else 0)
     return {"labels": numbers}, names
+
+
+def _check_lengths(table: Table, arrays: Mapping[str, Array], names: Mapping[str, str | None]) -> None:
+    """What a file tells of its length, and what it then holds of a column, may be two things."""
+    for kind, array in arrays.items():
+        if len(array) != table.examples:
+            told = f"{names[kind]} has {len(array)} examples, and {table.examples} were told"
+            raise malformed(f"{told}. The file is damaged: save it anew.")
 
 
 def _done(feeds: list[Feed]) -> dict[str, Any] | None:

@@ -2,9 +2,9 @@
 
 import re
 import zipfile
-import zlib
 from typing import IO, Literal
 
+from worker.formats import zips
 from worker.formats.refusals import Refused
 
 Kind = Literal["onnx", "bundle", "pt2", "torchscript"]
@@ -81,13 +81,12 @@ def _other(detail: str) -> Refused:
 
 
 def _zipped(file: IO[bytes]) -> Kind:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return _kind(archive)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise Refused(
-            "model-malformed", f"This is a damaged zip archive ({str(error)[:100]}). Make it or upload it again."
-        ) from error
+    with zips.refusing(_damaged), zipfile.ZipFile(file) as archive:
+        return _kind(archive)
+
+
+def _damaged(why: str) -> Refused:
+    return Refused("model-malformed", f"This is a damaged zip archive ({why}). Make it or upload it again.")
 
 
 def _kind(archive: zipfile.ZipFile) -> Kind:

@@ -10,7 +10,7 @@ import re
 import zipfile
 from typing import IO, Any
 
-from worker.formats import exported
+from worker.formats import exported, zips
 from worker.formats.refusals import Refused
 
 LARGEST = 2 * 1024**3 - 1  # bytes of all members; ONNX ends there too
@@ -34,11 +34,8 @@ def rebuilt(file: IO[bytes]) -> bytes:
 
     Raises `Refused` for pickled weights or constants, compiled code, and whatever else torch does not write.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return _rebuilt(archive)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise _malformed(f"it is no sound zip archive ({str(error)[:100]})") from error
+    with zips.refusing(lambda why: _malformed(f"it is no sound zip archive ({why})")), zipfile.ZipFile(file) as archive:
+        return _rebuilt(archive)
 
 
 def _rebuilt(archive: zipfile.ZipFile) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from worker.formats import zips
 from worker.formats.refusals import Refused
 
 LARGEST = 2 * 1024**3 - 1  # bytes of all members; ONNX ends there too
@@ -46,20 +47,19 @@ def inspected(file: IO[bytes]) -> list[Traced]:
 
     Executes nothing. Raises `Refused` if the file is no TorchScript, too large, or reaches for files.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
-            _check(members)
-            _check_code(archive, members)
-            note = members.get("traced_inputs.pkl")
-            if note is None or note.file_size > SHAPES_LIMIT:
-                return []
-            with archive.open(note) as opened:
-                return _shapes(opened.read(SHAPES_LIMIT))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise Refused(
-            "model-malformed", f"The TorchScript file is no sound zip archive: {str(error)[:200]}."
-        ) from error
+    with zips.refusing(_damaged), zipfile.ZipFile(file) as archive:
+        members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+        _check(members)
+        _check_code(archive, members)
+        note = members.get("traced_inputs.pkl")
+        if note is None or note.file_size > SHAPES_LIMIT:
+            return []
+        with archive.open(note) as opened:
+            return _shapes(opened.read(SHAPES_LIMIT))
+
+
+def _damaged(why: str) -> Refused:
+    return Refused("model-malformed", f"The TorchScript file is no sound zip archive: {why}.")
 
 
 def _check(members: dict[str, zipfile.ZipInfo]) -> None:

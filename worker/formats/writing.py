@@ -162,7 +162,7 @@ def _hint(feed: Feed, shape: list[int]) -> str:
         )
     if len(shape) == len(wanted) == PICTURE_AXES and layouts.fits(shape[1:], wanted[1:]):
         return "Set preprocessing.channels: L for grey, RGB or BGR for colours."
-    if feed.columns[0].dtype == IMAGE or len(shape) == len(wanted) == PICTURE_AXES:
+    if (feed.columns and feed.columns[0].dtype == IMAGE) or len(shape) == len(wanted) == PICTURE_AXES:
         return "Set preprocessing.resize, and crop or pad, to the model's height and width."
     return "Reshape it to the model's layout; the first axis counts the examples."
 
