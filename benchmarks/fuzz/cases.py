@@ -54,7 +54,8 @@ def case(form: str, seed: int, number: int) -> Seed:
     chosen, other = random.choice(corpus(form)), random.choice(corpus(form))
     name = f"{form}-{seed}-{number} of {chosen.name}"
     if number % 100 == 0:
-        return Seed(name, chosen.data, chosen.asked)
+        chosen = random.choice([each for each in corpus(form) if each.sound])
+        return Seed(f"{form}-{seed}-{number}, {chosen.name}", chosen.data, chosen.asked)
     if random.random() < BLIND:
         return Seed(name, damage.blind(chosen.data, random, other.data), chosen.asked)
     try:

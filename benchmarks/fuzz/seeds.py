@@ -34,19 +34,21 @@ PREPARED = {"resize": [6, 5], "scale": 0.00392156862745098, "mean": [0.5, 0.4, 0
 
 @dataclass(frozen=True)
 class Seed:
-    """A file to damage. asked: how a dataset is read once it was looked at."""
+    """A file to damage. asked: how a dataset is read once it was looked at. sound: is it accepted as it is?"""
 
     name: str
     data: bytes
     asked: dict[str, Any] = field(default_factory=dict)
+    sound: bool = True
 
 
 def onnx_files() -> list[Seed]:
     """Exports by every exporter that the tests have, networks with all that is refused, and what is no model."""
     exports = [path for folder in EXPORTS for path in sorted((ROOT / folder).glob("*.onnx"))]
     found = [Seed(path.name, path.read_bytes()) for path in exports if path.stat().st_size <= LARGEST]
-    bad = [make for make, *_ in models.REFUSED]
-    return found + [Seed(make.__name__, data) for make in [*models.ACCEPTED, *bad] if len(data := make()) <= LARGEST]
+    bad = [(make.__name__, make()) for make, *_ in models.REFUSED]
+    found += [Seed(make.__name__, make()) for make in models.ACCEPTED]
+    return found + [Seed(name, data, sound=False) for name, data in bad if len(data) <= LARGEST]
 
 
 def bundles() -> list[Seed]:
@@ -72,13 +74,13 @@ def bundles() -> list[Seed]:
 
 def pt2_files() -> list[Seed]:
     """Programs of torch.export, with a free batch axis and without, decomposed and not."""
-    return list(_programs({"Mlp": ("pt2", "functional"), "Cnn": ("pt2",), "Tuned": ("pt2",), "Block": ("functional",)}))
+    return list(_programs({"Mlp": ("pt2", "functional"), "Cnn": ("pt2",), "Block": ("functional",)}))
 
 
 def torchscript_files() -> list[Seed]:
     """Traces and scripts."""
     return list(
-        _programs({"Mlp": ("traced", "scripted"), "Cnn": ("traced",), "Block": ("traced",), "Tuned": ("scripted",)})
+        _programs({"Mlp": ("traced", "scripted"), "Cnn": ("traced",), "Block": ("traced",), "Anywhere": ("scripted",)})
     )
 
 
@@ -105,9 +107,9 @@ def npz_files() -> list[Seed]:
         Seed("pictures", npz(x=PIXELS, y=Y), reading(wanted("x", 3, 6, 5), preprocessing=PREPARED)),
         Seed("two", npz(a=X, b=Y, w=np.ones(6), y=Y), reading(wanted("a", 4), wanted("b", dtype="int64"))),
     ]
-    bad = [make for make, *_ in datasets.REFUSED]
-    zoo = [make for make in [*datasets.ACCEPTED, *bad] if len(make()) <= LARGEST]
-    return found + [Seed(make.__name__, make(), reading(wanted("x", 4))) for make in zoo]
+    found += [Seed(make.__name__, make(), reading(wanted("x", 4))) for make in datasets.ACCEPTED]
+    bad = [(make.__name__, make()) for make, *_ in datasets.REFUSED]
+    return found + [Seed(n, data, reading(wanted("x", 4)), sound=False) for n, data in bad if len(data) <= LARGEST]
 
 
 def safetensors_files() -> list[Seed]:
@@ -166,7 +168,7 @@ def csv_files() -> list[Seed]:
         Seed(
             "values",
             b"a,b,c,target,weight\n" + b"1,2,3,0.5,1\n4,5,6,1.5,2\n" * 3,
-            reading(wanted("x", 3), targets="values"),
+            reading(wanted("x", 3), targets="values", weights="weight"),
         ),
         Seed(
             "splits", b"a,b,label,split\n1,2,0,train\n3,4,1,test\n5,6,1,test\n", reading(wanted("x", 2), split="test")

@@ -145,7 +145,11 @@ def _rows(name: str, data: bytes) -> Iterator[tuple[str, str]]:
         if file is None or label is None:
             raise malformed(f"{name[:200]} needs a header, with the columns filename and label.")
         for row in rows:
+            if row and len(row) <= max(file, label):
+                raise malformed(
+                    f"{name[:200]} lacks a file's name or its label in line {rows.line_num}. Mend that line."
+                )
             if row:
                 yield row[file], row[label].strip()
-    except (UnicodeDecodeError, csv.Error, IndexError) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise malformed(f"{name[:200]} cannot be read as CSV: {str(error)[:100]}.") from error
