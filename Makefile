@@ -1,6 +1,6 @@
 # Names for what scripts/ does; none of it needs make.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock examples coverage load chaos promises fuzz
+.PHONY: help setup demo serve test check format lock examples coverage load chaos promises fuzz contract
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -50,3 +50,7 @@ promises: ## write the figures of chaos.jsonl into docs/promises.md
 fuzz: ## 20,000 damaged files of each format through the real readers; FUZZ="--format onnx --seed 2" is handed on
 	scripts/setup
 	.venv/bin/python -m benchmarks.fuzz $(FUZZ)
+
+contract: ## requests made up from the OpenAPI document: does the API do what it says?
+	scripts/setup
+	.venv/bin/python -m benchmarks.contract

@@ -16,6 +16,7 @@ from service import problems
 from service.api.deps import Backends
 from service.app import create_app
 from service.settings import Settings
+from service.store.tenants import DEFAULT
 from worker import inspector
 from worker.formats.refusals import Refused
 
@@ -71,7 +72,7 @@ class Requests(Reader):
                 ("dataset", seeds.DATASET, sound.data),
             ):
                 digest = self._client.post(f"/v1/{kind}s", content=content).json()["id"]
-                inspector.inspect(settings, backends.engine, backends.blobs, kind, digest)
+                inspector.inspect(settings, backends.engine, backends.blobs, DEFAULT, kind, digest)
                 self._digests[placeholder] = digest
         return self._client
 

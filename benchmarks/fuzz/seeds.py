@@ -119,7 +119,7 @@ def safetensors_files() -> list[Seed]:
         Seed("half", safetensors(x=X.astype(np.float16), y=Y.astype(np.uint8)), reading(wanted("x", 4))),
         Seed("splits", safetensors(x_train=X, y_train=Y, x_test=X, y_test=Y), reading(wanted("x", 4))),
         Seed("pictures", safetensors(x=PIXELS, y=Y), reading(wanted("x", 3, 6, 5), preprocessing=PREPARED)),
-        Seed("flags", safetensors(x=X > 3, y=Y, s=np.float32(2)), reading(wanted("x", 4), wanted("s"))),
+        Seed("flags", safetensors(x=X > 3, y=Y), reading(wanted("x", 4))),
     ]
 
 
@@ -200,7 +200,7 @@ def _pictures() -> Iterator[tuple[str, dict[str, bytes]]]:
         yield ending, {f"cat/1.{ending}": pictures[0], f"dog/2.{ending}": pictures[1]}
     lossy = _encoded(PIXELS[0], "WEBP", quality=50)
     progressive = _encoded(
-        PIXELS[1], "JPEG", progressive=True, exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
+        PIXELS[1], "JPEG", progressive=True, exif=b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x03\0\0\0"
     )
     yield "lossy", {"cat/1.webp": lossy, "dog/2.jpg": progressive}
     palette, grey = (io.BytesIO() for _ in range(2))

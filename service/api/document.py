@@ -36,7 +36,7 @@ Taken are `.npz`, parquet, safetensors, CSV, and a zip or tar of images in class
 to a model when both are evaluated, so the same dataset serves many models.
 
 The answer says what was found in it. Its id is the sha256 of its bytes; the same bytes again are not stored twice."""
-_FILE = {"type": "string", "format": "binary"}
+_FILE = {"type": "string", "format": "binary", "minLength": 1}
 _FILES = {"type": "array", "items": _FILE, "minItems": 1}
 _MODEL_FILES = _FILES | {"description": "A model; or its .onnx and the files its weights lie in, each with its name."}
 _DATASET_FILE = _FILE | {"description": "A dataset: .npz, parquet, safetensors, CSV, or a zip or tar of images."}
