@@ -4,7 +4,6 @@ python -m benchmarks.contract [--examples 400] [--seed 1]
 """
 
 import argparse
-import json
 import logging
 import os
 import re
@@ -19,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import structlog
 import uvicorn
 
