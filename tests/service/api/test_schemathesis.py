@@ -1,4 +1,4 @@
-"""The API does what its document says, by a tool that makes up requests from it; benchmarks/contract.py is the long form."""
+"""The API does what its document says, by a tool that makes requests of it; benchmarks/contract.py is the long form."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ PATIENT = 60.0  # seconds for an answer: the machine may be busy, and the long f
 
 @pytest.mark.timeout(600)
 def test_answers_are_what_the_document_says(tmp_path: Path) -> None:
-    """All checks, in all phases, the stateful one too: statuses, schemas, headers, methods, wrong and right requests."""
+    """All checks in all phases, the stateful one too: statuses, schemas, headers, methods; right requests and wrong."""
     with contract.serving(tmp_path / "data") as address:
         count, found = contract.checked(address, EXAMPLES, 2026, PATIENT, tmp_path)
     assert not found, found
