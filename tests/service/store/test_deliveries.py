@@ -247,6 +247,11 @@ def test_a_pile_for_one_does_not_bury_the_others(engine: Engine) -> None:
     rest = claimed(engine)
     assert len(first) + len(rest) == len(others) + deliveries.AT_ONCE
     assert claimed(engine) == []
+    # Nor does the pile, while its two are under way, fill a look in which nothing of it could be claimed.
+    with transaction(engine) as db:
+        db.execute(update(WebhookRow).where(WebhookRow.id == heap).values(tried_at=0.0))
+    pending(engine, others[1], 1)
+    assert [claim.webhook for claim in claimed(engine, limit=1)] == [others[1]]
     # A free place is not the pile's for ever: who has not been tried for longest comes first.
     for claim in first:
         record(engine, claim, DELIVERED)
