@@ -257,7 +257,7 @@ def test_a_pile_for_one_does_not_bury_the_others(engine: Engine) -> None:
         record(engine, claim, DELIVERED)
     pending(engine, others[0], 1)
     with transaction(engine) as db:
-        db.execute(update(WebhookRow).where(WebhookRow.id == others[0]).values(tried_at=1.0))
+        db.execute(update(WebhookRow).where(WebhookRow.id == others[0]).values(tried_at=-1.0))
     assert [claim.webhook for claim in claimed(engine, limit=1)] == [others[0]]
 
 
