@@ -1,6 +1,6 @@
 # Names for what scripts/ does; none of it needs make.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock examples coverage load chaos promises fuzz contract
+.PHONY: help setup demo serve test check format lock examples coverage load chaos promises fuzz contract machine
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -35,6 +35,11 @@ coverage: ## the long simulation: do 95 % intervals cover?
 load: ## how much the service bears: reads, submits, lists, uploads, too much, slow callers; OPTIONS="--case soak"
 	scripts/setup
 	.venv/bin/python -P -m benchmarks.load $(OPTIONS)
+
+machine: ## the store's state machine, 2,000 runs of 60 steps on both databases; half an hour
+	scripts/setup
+	.venv/bin/python -P -m pytest -q -n 0 --hypothesis-profile=long --hypothesis-show-statistics \
+		tests/service/store/test_state_machine.py
 
 examples: ## train the two shipped networks again; needs PYTHON=one with torch, see examples/README.md
 	$(or $(PYTHON),python3) examples/train.py

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from service import __version__, courier, notify, problems, signing, sweeper
+from service import __version__, courier, notify, problems, retention, signing, sweeper
 from service.api import artifacts, comparisons, document, evaluations, health, keys, signing_keys, staging, webhooks
 from service.api.admission import Admission
 from service.api.deps import Backends
@@ -73,14 +73,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     staging.sweep(settings.scratch / "uploads")
     engine = session.connect(settings.database)
     _migrate(engine)
-    signer = signing.signer(settings)
+    blobs, signer = open_blobs(settings.blobs), signing.signer(settings)
     showing = Showing(signer)
     hinting = Hinting()
     names = Names()
     app.state.backends = Backends(
         settings,
         engine,
-        open_blobs(settings.blobs),
+        blobs,
         signer,
         showing,
         Looks(engine, showing),
@@ -96,6 +96,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     beside = [
         threading.Thread(target=sweeper.run, args=(engine, settings, stop), name="sweeper", daemon=True),
         threading.Thread(target=notify.run, args=(engine, settings, tls, stop), name="notify", daemon=True),
+        threading.Thread(target=retention.run, args=(engine, blobs, settings, stop), name="retention", daemon=True),
     ]
     for thread in beside:
         thread.start()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
@@ -171,6 +171,14 @@ class Client:
         """The candidate's score minus the baseline's, and with `max_drop` a verdict; raises `Refused`, saying why."""
         asked = {"baseline": baseline, "candidate": candidate, "max_drop": max_drop, "confidence": confidence}
         return _read(schemas.Comparison, self._ask("POST", "/v1/comparisons", json=asked))
+
+    def forget(self, evaluation: str) -> None:
+        """Delete an ended evaluation with its result; raises `Refused` if it has not ended."""
+        self._ask("DELETE", f"/v1/evaluations/{evaluation}", params={"forget": "true"})
+
+    def delete(self, kind: Literal["model", "dataset"], digest: str) -> None:
+        """Delete an upload; raises `Refused` while an evaluation needs it."""
+        self._ask("DELETE", f"/v1/{kind}s/{digest}")
 
     def evaluations(self, state: schemas.State | None = None, page_size: int = 100) -> Iterator[schemas.Evaluation]:
         """All evaluations, newest first, asked for page by page as they are read."""

@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     max_wait: float = Field(60, ge=0, description="Most seconds that `Prefer: wait` or `?wait=` may ask for.")
     lease_seconds: float = Field(30, gt=0, description="A worker silent for so long has lost its evaluation.")
     sweep_seconds: float = Field(5, gt=0, description="How often forgotten work is hinted at again.")
+    keep_evaluations: float | None = Field(
+        None, gt=0, description="Days that an ended evaluation and its result are kept; for ever if unset."
+    )
+    keep_uploads: float | None = Field(
+        None, gt=0, description="Days that an upload is kept which nobody sends or asks about; for ever if unset."
+    )
     device: Literal["cpu", "cuda"] = Field("cpu", description="What a worker computes on.")
     threads: int = Field(0, ge=0, description="Threads of one compute process; 0: one for each core.")
     walls: Literal["required", "offered"] = Field(

@@ -13,7 +13,6 @@ from service.store.session import transaction
 PATIENCE = 30.0  # seconds before a hint that nobody acted on is repeated
 BATCH = 100  # evaluations hinted at in one sweep
 BACKLOG = 1_000  # hints unread in a queue, beyond which repeating them only feeds the pile
-REFUSALS_KEPT = 3_600.0  # seconds that the answer to a refused upload can still be asked for
 DELIVERIES_KEPT = 30 * 86_400.0  # seconds that what became of a delivery can still be asked for
 
 log = structlog.get_logger()
@@ -35,7 +34,6 @@ def run_once(engine: Engine, patience: float = PATIENCE) -> int:
             uninspected = artifacts.uninspected(db, PATIENCE, BATCH)
         hints += sum(broker.hint_inspection(*artifact) for artifact in uninspected)
     with transaction(engine) as db:
-        artifacts.forget_refused(db, REFUSALS_KEPT)
         deliveries.forget(db, DELIVERIES_KEPT)
     return hints
 

@@ -14,6 +14,7 @@ import kombu.pools
 import psutil
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 from moto.server import ThreadedMotoServer
 from sqlalchemy import Engine
 
@@ -21,6 +22,10 @@ from service import broker
 from service.store.session import connect, migrate
 
 HERE = "http://127.0.0.1"  # where a service that asks for no key is called; a TestClient is somewhere else by itself
+# `--hypothesis-profile=long` gives the long form of tests that have one.
+settings.register_profile(
+    "long", max_examples=2000, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 def wait_until(true: Callable[[], object], description: str, seconds: float = 60.0) -> None:

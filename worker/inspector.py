@@ -68,5 +68,5 @@ def _look(settings: Settings, blobs: Blobs, tenant: str, kind: Kind, digest: str
 
 def _refuse(engine: Engine, blobs: Blobs, tenant: str, kind: Kind, digest: str, problem: problems.Problem) -> None:
     with transaction(engine) as db:
-        artifacts.refuse(db, tenant, kind, digest, problem.body())
-        blobs.delete(tenant, kind, digest)
+        if artifacts.refuse(db, tenant, kind, digest, problem.body()):
+            blobs.delete(tenant, kind, digest)

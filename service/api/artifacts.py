@@ -117,6 +117,14 @@ def routes(noun: Noun) -> APIRouter:
 
     show.__doc__ = f"Show one {kind} and what was found in it."
 
+    def delete(backends: Used, caller: Annotated[Caller, writes], digest: Annotated[schemas.Digest, Path()]) -> None:
+        intake.delete(backends, caller.tenant, kind, digest)
+
+    delete.__doc__ = (
+        f"Delete one {kind}, unless an evaluation that has not ended needs it. Those that have ended keep their "
+        "result, and the same bytes may be uploaded again."
+    )
+
     for method in ("POST", "PUT"):  # curl -T sends PUT
         router.add_api_route(
             "",
@@ -133,6 +141,14 @@ def routes(noun: Noun) -> APIRouter:
     router.add_api_route("", list_, methods=["GET"], response_model=noun.page, responses=invalid, name=f"list_{kind}s")
     router.add_api_route(
         "/{digest}", show, methods=["GET"], response_model=noun.one, responses=missing, name=f"show_{kind}"
+    )
+    router.add_api_route(
+        "/{digest}",
+        delete,
+        methods=["DELETE"],
+        status_code=204,
+        responses=missing | documented(problems.Conflict),
+        name=f"delete_{kind}",
     )
     return router
 

@@ -15,7 +15,7 @@ from service.api.deps import Backends, Caller, Cursor, Db, ReadDb, Responses, Us
 from service.api.document import CREATE_BODY
 from service.api.intake import Received
 from service.api.shown import Shown
-from service.store import artifacts, evaluations, listing
+from service.store import artifacts, evaluations, listing, retention
 from service.store.session import reading, transaction
 from service.store.tables import ArtifactRow, EvaluationRow
 
@@ -257,7 +257,20 @@ def curve(caller: Reader, db: ReadDb, id: str, kind: Literal["json", "csv", "svg
     return Response(drawn, media_type=MEDIA[kind])
 
 
-@router.delete("/{id}", responses=documented(problems.NotFound, problems.Conflict))
-def cancel(caller: Submitter, db: Db, backends: Used, id: str) -> schemas.Evaluation:
-    """Cancel an evaluation; its worker stops within seconds."""
+Forget = Annotated[bool, Query(description="Delete it for good, with its result; it must have ended.")]
+
+
+FORGOTTEN: Responses = {204: {"description": "It is forgotten."}}
+
+
+@router.delete(
+    "/{id}",
+    response_model=schemas.Evaluation,
+    responses=FORGOTTEN | documented(problems.NotFound, problems.Conflict),
+)
+def cancel(caller: Submitter, db: Db, backends: Used, id: str, forget: Forget = False) -> Any:
+    """Cancel an evaluation; its worker stops within seconds. With `?forget=true` delete one that has ended."""
+    if forget:
+        retention.forget(db, caller.tenant, id)
+        return Response(status_code=204)
     return answers.evaluation(evaluations.cancel(db, caller.tenant, id), backends.signer)

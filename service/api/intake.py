@@ -13,6 +13,7 @@ from service.api.deps import Backends
 from service.api.staging import Staged
 from service.store import artifacts
 from service.store.artifacts import Kind
+from service.store.blobs import flush
 from service.store.session import AWAY, reading, transaction
 from service.store.tables import ArtifactRow
 
@@ -31,6 +32,7 @@ class Received:
 
 def keep(backends: Backends, tenant: str, kind: Kind, staged: Staged) -> Received:
     """Store a staged file as an artifact, unless its bytes are there already: known, and not lost since."""
+    flush(staged.file)  # before the transaction: on SQLite everybody else waits for its end
     put, quota = False, backends.settings.max_stored_bytes
     try:
         with transaction(backends.engine) as db:
@@ -98,6 +100,15 @@ def withdraw(backends: Backends, received: Received) -> None:
         with transaction(backends.engine) as db:
             if artifacts.remove(db, received.tenant, received.kind, received.digest):
                 backends.blobs.delete(received.tenant, received.kind, received.digest)
+
+
+def delete(backends: Backends, tenant: str, kind: Kind, digest: str) -> None:
+    """Delete an artifact and its bytes. Raises `NotFound`, or `Conflict` while an evaluation needs it."""
+    with transaction(backends.engine) as db:
+        artifacts.dismiss(db, tenant, kind, digest)
+    with transaction(backends.engine) as db:
+        if artifacts.bury(db, tenant, kind, digest):
+            backends.blobs.delete(tenant, kind, digest)
 
 
 async def admitted(backends: Backends, *brought: Received) -> list[ArtifactRow]:

@@ -49,6 +49,7 @@ class StagingFile:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.path, self._file = _owned(folder)
+            self._lock = os.dup(self._file.fileno())  # held when the file is closed: its form may still be coming in
         except OSError as error:
             raise storage(error) from error
 
@@ -92,6 +93,7 @@ class StagingFile:
         with suppress(OSError):  # what it still holds finds no room either, and nobody wants it
             self._file.close()
         self.path.unlink(missing_ok=True)
+        os.close(self._lock)
 
 
 def sweep(folder: Path) -> int:

@@ -1,4 +1,12 @@
-"""Models and datasets by tenant and digest: received, then inspected by a worker, then ready, or refused and gone."""
+"""Models and datasets by tenant and digest.
+
+    received ── accept ──> ready
+       │ └────── refuse ─────────> refused      the row is the answer for a while; the bytes go at once
+       └── dismiss ─┴── dismiss ─> deleting ── bury ──> deleted, or no row at all
+
+Of what is deleted the row stays while ended evaluations refer to it, without its bytes. Whatever has become of an
+artifact, uploading its bytes again makes it `received`.
+"""
 
 import json
 from typing import Any, Literal
@@ -8,14 +16,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from service import schemas
+from service import problems, schemas
 from service.store import quotas
 from service.store.session import clock
-from service.store.tables import ArtifactRow, EvaluationRow
+from service.store.tables import KEPT, UNENDED, ArtifactRow, EvaluationRow
 
 Kind = Literal["model", "dataset"]
 KINDS: tuple[Kind, ...] = ("model", "dataset")
+DELETED = ("deleting", "deleted")
 INSPECTIONS = 3  # a file whose inspection crashes so often is refused
+GRAIN = 3_600.0  # seconds to which it is known when an artifact was last used
 
 
 def receive(db: Session, tenant: str, kind: Kind, digest: str, size: int, quota: int | None = None) -> bool:
@@ -25,7 +35,8 @@ def receive(db: Session, tenant: str, kind: Kind, digest: str, size: int, quota:
     Storing them inside is what keeps row and bytes together: whoever removes or adds the same artifact at the same
     moment waits at the row.
     """
-    fresh = {"state": "received", "problem": None, "attempts": 0, "created_at": clock(), "hinted_at": clock()}
+    now = {"created_at": clock(), "hinted_at": clock(), "used_at": clock()}
+    fresh = {"state": "received", "found": None, "problem": None, "attempts": 0, **now}
     known = find(db, tenant, kind, digest)
     if quota is not None and (known is None or known.state == "refused"):
         quotas.check_bytes(db, tenant, size, quota)
@@ -33,21 +44,24 @@ def receive(db: Session, tenant: str, kind: Kind, digest: str, size: int, quota:
         with db.begin_nested():
             db.execute(insert(ArtifactRow).values(tenant=tenant, kind=kind, digest=digest, size=size, **fresh))
     except IntegrityError:
-        again = update(ArtifactRow).where(_is(tenant, kind, digest), ArtifactRow.state == "refused")
-        tried_again = db.execute(again.values(**fresh).returning(ArtifactRow.digest))
-        return tried_again.scalar() is not None  # its bytes were deleted when it was refused
+        again = update(ArtifactRow).where(_is(tenant, kind, digest), ArtifactRow.state.not_in(KEPT))
+        if db.execute(again.values(**fresh).returning(ArtifactRow.digest)).scalar() is not None:
+            return True  # its bytes are gone, or about to go
+        db.execute(update(ArtifactRow).where(_is(tenant, kind, digest)).values(used_at=clock()))
+        return False
     return True
 
 
 def find(db: Session, tenant: str, kind: Kind, digest: str) -> ArtifactRow | None:
-    """One artifact of a tenant, or None."""
-    return db.get(ArtifactRow, (tenant, kind, digest), populate_existing=True)
+    """One artifact of a tenant, or None; a deleted one is none."""
+    row = db.get(ArtifactRow, (tenant, kind, digest), populate_existing=True)
+    return None if row is None or row.state in DELETED else row
 
 
 def page(db: Session, tenant: str, kind: Kind, limit: int, before: tuple[float, str] | None) -> list[ArtifactRow]:
-    """Up to `limit` artifacts that are not refused, newest first, after the (created_at, digest) of the last page."""
+    """Up to `limit` artifacts that are kept, newest first, after the (created_at, digest) of the last page."""
     rows = select(ArtifactRow).where(
-        ArtifactRow.tenant == tenant, ArtifactRow.kind == kind, ArtifactRow.state != "refused"
+        ArtifactRow.tenant == tenant, ArtifactRow.kind == kind, ArtifactRow.state.in_(KEPT)
     )
     if before is not None:
         created_at, digest = before
@@ -73,25 +87,106 @@ def accept(db: Session, tenant: str, kind: Kind, digest: str, found: dict[str, A
     _conclude(db, tenant, kind, digest, state="ready", found=schemas.canonical(found))
 
 
-def refuse(db: Session, tenant: str, kind: Kind, digest: str, problem: dict[str, Any]) -> None:
-    """The artifact is no good. The row stays a while as the answer; the caller deletes the bytes."""
-    _conclude(db, tenant, kind, digest, state="refused", problem=schemas.canonical(problem))
+def refuse(db: Session, tenant: str, kind: Kind, digest: str, problem: dict[str, Any]) -> bool:
+    """The artifact is no good. The row stays a while as the answer; if it did become one, the caller deletes the bytes.
+
+    It does not if it is ready, refused or deleted by now: then the bytes are somebody else's business.
+    """
+    return _conclude(db, tenant, kind, digest, state="refused", problem=schemas.canonical(problem))
 
 
-def _conclude(db: Session, tenant: str, kind: Kind, digest: str, **values: Any) -> None:
-    db.execute(update(ArtifactRow).where(_is(tenant, kind, digest), ArtifactRow.state == "received").values(**values))
+def _conclude(db: Session, tenant: str, kind: Kind, digest: str, **values: Any) -> bool:
+    received = (_is(tenant, kind, digest), ArtifactRow.state == "received")
+    return db.scalar(update(ArtifactRow).where(*received).values(**values).returning(ArtifactRow.digest)) is not None
 
 
 def _is(tenant: str, kind: Kind, digest: str) -> ColumnElement[bool]:
     return (ArtifactRow.tenant == tenant) & (ArtifactRow.kind == kind) & (ArtifactRow.digest == digest)
 
 
+def users() -> ColumnElement[bool]:
+    """Joins an artifact with the evaluations that refer to it."""
+    of_kind = ((ArtifactRow.kind == "model") & (EvaluationRow.model == ArtifactRow.digest)) | (
+        (ArtifactRow.kind == "dataset") & (EvaluationRow.dataset == ArtifactRow.digest)
+    )
+    return (EvaluationRow.tenant == ArtifactRow.tenant) & of_kind
+
+
+def use(db: Session, tenant: str, kind: Kind, digest: str) -> bool:
+    """May an evaluation be made of it? If so it stays until this transaction ends: who deletes it waits, and looks."""
+    kept = (_is(tenant, kind, digest), ArtifactRow.state.in_(KEPT))
+    # Not at every use: those who ask about the same model at the same time would wait for each other.
+    db.execute(update(ArtifactRow).where(*kept, ArtifactRow.used_at < clock() - GRAIN).values(used_at=clock()))
+    return db.scalar(select(ArtifactRow.digest).where(*kept).with_for_update(read=True)) is not None
+
+
+def dismiss(db: Session, tenant: str, kind: Kind, digest: str, unused: float | None = None) -> None:
+    """Delete an artifact that no unended evaluation uses; `bury` it in the next transaction.
+
+    `unused`: only if nobody uploaded or asked about it for so many seconds. Raises `NotFound`, or `Conflict` if it
+    is in use.
+    """
+    there = [_is(tenant, kind, digest), ArtifactRow.state.not_in(DELETED)]
+    if unused is not None:
+        there.append(ArtifactRow.used_at < clock() - unused)
+    if db.scalar(select(ArtifactRow.digest).where(*there).with_for_update()) is None:
+        raise problems.NotFound(f"There is no {kind} {digest}; GET /v1/{kind}s lists those there are.")
+    of_it = select(EvaluationRow.id).join(ArtifactRow, users()).where(_is(tenant, kind, digest))
+    waiting = db.scalars(of_it.where(EvaluationRow.state.in_(UNENDED)).order_by(EvaluationRow.id).limit(3)).all()
+    if waiting:
+        raise problems.Conflict(
+            f"The {kind} is in use by {', '.join(waiting)}. Wait for the end, or cancel with DELETE /v1/evaluations/ID."
+        )
+    gone = {"state": "deleting", "found": None, "problem": None}
+    db.execute(update(ArtifactRow).where(_is(tenant, kind, digest)).values(**gone))
+
+
+def bury(db: Session, tenant: str, kind: Kind, digest: str) -> bool:
+    """The second step of deleting. True if the caller must delete the bytes before this transaction ends.
+
+    Two steps, because bytes cannot be brought back by a rollback: whatever happens to the second, it is done again.
+    """
+    dying = (_is(tenant, kind, digest), ArtifactRow.state == "deleting")
+    buried = update(ArtifactRow).where(*dying).values(state="deleted").returning(ArtifactRow.digest)
+    if db.scalar(buried) is None:
+        return False
+    db.execute(delete(ArtifactRow).where(_is(tenant, kind, digest), ~exists().where(users())))
+    return True
+
+
 def remove(db: Session, tenant: str, kind: Kind, digest: str) -> bool:
-    """Forget an artifact that no evaluation uses. True if it is gone; the caller then deletes the bytes."""
-    column = EvaluationRow.model if kind == "model" else EvaluationRow.dataset
-    used = exists().where(EvaluationRow.tenant == tenant, column == digest)
-    gone = delete(ArtifactRow).where(_is(tenant, kind, digest), ~used)
+    """Forget an artifact that no evaluation ever used. True if it is gone; the caller then deletes the bytes."""
+    gone = delete(ArtifactRow).where(_is(tenant, kind, digest), ~exists().where(users()))
     return bool(db.execute(gone.returning(ArtifactRow.digest)).scalar())
+
+
+def kept(db: Session, age: float) -> list[tuple[str, Kind, str]]:
+    """All artifacts that are older than `age` and whose bytes should be there."""
+    rows = select(ArtifactRow.tenant, ArtifactRow.kind, ArtifactRow.digest)
+    old = rows.where(ArtifactRow.state.in_(KEPT), ArtifactRow.created_at < clock() - age)
+    return [tuple(row) for row in db.execute(old)]  # type: ignore[misc]
+
+
+def holds(db: Session, tenant: str, kind: Kind, digest: str, locked: bool = False) -> bool:
+    """Should the bytes of this artifact be there? `locked`: and nobody deletes it until this transaction ends."""
+    row = select(ArtifactRow.digest).where(_is(tenant, kind, digest), ArtifactRow.state.in_(KEPT))
+    return db.scalar(row.with_for_update() if locked else row) is not None
+
+
+def seize(db: Session, tenant: str, kind: Kind, digest: str) -> bool:
+    """Hold the place of bytes that no artifact owns: no upload of them goes on until this transaction ends.
+
+    False if an artifact owns them after all. Else the caller deletes the bytes, and then `bury`s the place.
+    """
+    now = {"created_at": clock(), "hinted_at": clock(), "used_at": clock()}
+    values = {"tenant": tenant, "kind": kind, "digest": digest, "size": 0, "attempts": 0, "state": "deleting"}
+    try:
+        with db.begin_nested():
+            db.execute(insert(ArtifactRow).values(**values, **now))
+    except IntegrityError:
+        nobodys = (_is(tenant, kind, digest), ArtifactRow.state.not_in(KEPT))
+        return db.scalar(select(ArtifactRow.digest).where(*nobodys).with_for_update()) is not None
+    return True
 
 
 def uninspected(db: Session, patience: float, limit: int) -> list[tuple[str, Kind, str]]:
@@ -106,20 +201,6 @@ def uninspected(db: Session, patience: float, limit: int) -> list[tuple[str, Kin
     for tenant, kind, digest in found:
         db.execute(update(ArtifactRow).where(_is(tenant, kind, digest)).values(hinted_at=clock()))
     return found
-
-
-def forget_refused(db: Session, age: float) -> int:
-    """Delete the rows of refusals older than `age` seconds that no evaluation refers to. Returns how many."""
-    used = (
-        exists()
-        .where(EvaluationRow.tenant == ArtifactRow.tenant)
-        .where(
-            ((EvaluationRow.model == ArtifactRow.digest) & (ArtifactRow.kind == "model"))
-            | ((EvaluationRow.dataset == ArtifactRow.digest) & (ArtifactRow.kind == "dataset"))
-        )
-    )
-    old = delete(ArtifactRow).where(ArtifactRow.state == "refused", ArtifactRow.created_at < clock() - age, ~used)
-    return len(db.execute(old.returning(ArtifactRow.digest)).all())
 
 
 def found(row: ArtifactRow) -> dict[str, Any] | None:

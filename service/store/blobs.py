@@ -1,8 +1,15 @@
 """The bytes of uploads, by tenant, kind and digest: a folder, S3, Google or Azure, by the scheme of one URL."""
 
+import errno
+import os
+import re
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
@@ -11,6 +18,17 @@ from service.store.tenants import DEFAULT
 
 PART = 8 * 1024**2  # bytes of one part of a multipart upload, and of one read
 PARTS_AT_ONCE = 2  # an upload to S3 holds so many parts in memory
+PART_SUFFIX = ".part"
+KEY = re.compile(r"(tenants/(?P<tenant>[^/]+)/)?(?P<kind>model|dataset)s/[0-9a-f]{2}/(?P<name>[0-9a-f]{64})")
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Something in the store: where it lies, whose bytes it holds, if it is whole, and seconds since it was written."""
+
+    path: str
+    artifact: tuple[str, Literal["model", "dataset"], str] | None
+    age: float
 
 
 @dataclass(frozen=True)
@@ -20,7 +38,7 @@ class Blobs:
     store: ObjectStore
 
     def put(self, tenant: str, kind: str, digest: str, file: Path) -> None:
-        """Take over a finished file as a blob. The file is gone afterwards."""
+        """Take over a finished file as a blob, which no loss of power takes away. The file is gone afterwards."""
         folder = self._folder()
         if folder is None:
             obstore.put(self.store, _key(tenant, kind, digest), file, chunk_size=PART, max_concurrency=PARTS_AT_ONCE)
@@ -29,15 +47,23 @@ class Blobs:
         target = folder / _key(tenant, kind, digest)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
+            flush(file)
             file.replace(target)
-        except OSError:  # another file system: copy beside the target first, so that nobody sees half a blob
-            near = target.with_suffix(".part")
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            near = target.with_suffix(PART_SUFFIX)  # copied beside the target first, so that nobody sees half a blob
             try:
                 shutil.copyfile(file, near)
+                flush(near)
                 near.replace(target)
             finally:
                 near.unlink(missing_ok=True)  # there is one only where the disk is full
             file.unlink()
+        for above in (target.parent, *target.parent.parents):
+            flush(above)
+            if above == folder:
+                break
 
     def fetch(self, tenant: str, kind: str, digest: str, scratch: Path) -> Path:
         """A local file with the blob's bytes: the blob itself where it is local, else a copy under `scratch`.
@@ -74,6 +100,22 @@ class Blobs:
         else:
             obstore.delete(self.store, _key(tenant, kind, digest))
 
+    def listing(self) -> Iterator["Blob"]:
+        """All blobs, and the parts of some that a process left when it was killed."""
+        for lot in obstore.list(self.store):
+            for meta in lot:
+                age = time.time() - meta["last_modified"].timestamp()
+                if meta["path"].endswith(PART_SUFFIX):
+                    yield Blob(meta["path"], None, age)
+                elif (found := KEY.fullmatch(meta["path"])) is not None:
+                    kind: Any = found["kind"]
+                    yield Blob(meta["path"], (found["tenant"] or DEFAULT, kind, f"sha256:{found['name']}"), age)
+
+    def discard(self, blob: "Blob") -> None:
+        """Remove what `listing` gave; it need not exist any more."""
+        with suppress(FileNotFoundError):
+            obstore.delete(self.store, blob.path)
+
     def reachable(self) -> None:
         """Raise if the store does not answer."""
         for _ in obstore.list(self.store, chunk_size=1):
@@ -84,6 +126,15 @@ class Blobs:
             return None
         assert self.store.prefix is not None, "made by open_blobs, always with a folder"
         return Path(self.store.prefix)
+
+
+def flush(path: Path) -> None:
+    """Wait until the disk has what was written to a file, or which names were given in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def open_blobs(url: str) -> Blobs:

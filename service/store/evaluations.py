@@ -16,12 +16,12 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from service import problems, schemas
-from service.store import deliveries, ids, quotas
+from service.store import artifacts, deliveries, ids, quotas
 from service.store.session import clock
-from service.store.tables import ChunkRow, ClaimRow, EvaluationRow, IdempotencyRow
+from service.store.tables import UNENDED, ChunkRow, ClaimRow, EvaluationRow, IdempotencyRow
 
-UNENDED = ("queued", "running")
 NOBODY = 0  # an epoch that no claim has
+REMOVED = "The model or the dataset was removed meanwhile; upload it again."
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def create(
         pass
     if key is not None and db.get(IdempotencyRow, (tenant, key)) is not None:  # the same request, at the same moment
         return _create(db, tenant, asked, key, allowed)
-    raise problems.NotFound("The model or the dataset was removed meanwhile; upload it again.")
+    raise problems.NotFound(REMOVED)
 
 
 def _create(
@@ -90,29 +90,25 @@ def _create(
 
 
 def _known(db: Session, tenant: str, fingerprint: str) -> EvaluationRow | None:
-    same = (
-        EvaluationRow.tenant == tenant,
-        EvaluationRow.fingerprint == fingerprint,
-        EvaluationRow.state == "succeeded",
-    )
-    return db.scalar(select(EvaluationRow).where(*same).order_by(EvaluationRow.id).limit(1))
+    same = (EvaluationRow.tenant == tenant, EvaluationRow.fingerprint == fingerprint)
+    known = select(EvaluationRow).where(*same, EvaluationRow.state == "succeeded").order_by(EvaluationRow.id).limit(1)
+    return db.scalar(known.with_for_update(read=True))  # nobody forgets it while a key is made for it
 
 
 def _insert(db: Session, tenant: str, asked: Asked) -> EvaluationRow:
+    if not (artifacts.use(db, tenant, "model", asked.model) and artifacts.use(db, tenant, "dataset", asked.dataset)):
+        raise problems.NotFound(REMOVED)
     row: EvaluationRow | None = db.scalar(
         insert(EvaluationRow)
         .values(
             id=ids.new("ev"),
             tenant=tenant,
             fingerprint=asked.fingerprint,
-            model_kind="model",
             model=asked.model,
-            dataset_kind="dataset",
             dataset=asked.dataset,
             config=asked.config,
             workers=asked.workers,
             state="queued",
-            epoch=0,
             created_at=clock(),
             hinted_at=clock(),
         )
@@ -194,12 +190,12 @@ def beat(db: Session, claim: Claim, lease: float) -> None:
 
 def release(db: Session, claim: Claim) -> None:
     """Give a claim back, so that another worker need not wait for its lease to run out."""
+    # Due for a hint at once; nothing happens if the evaluation has ended. First, as all writers lock its row first.
+    db.execute(update(EvaluationRow).where(EvaluationRow.id == claim.evaluation).values(hinted_at=0.0))
     db.execute(delete(ClaimRow).where(_of(claim)))
     # Given back is not lost: the chunk it held counts no loss.
     held = (ChunkRow.evaluation == claim.evaluation, ChunkRow.epoch == claim.epoch, ChunkRow.payload.is_(None))
     db.execute(update(ChunkRow).where(*held).values(epoch=NOBODY))
-    # Due for a hint at once; nothing happens if the evaluation has ended.
-    db.execute(update(EvaluationRow).where(EvaluationRow.id == claim.evaluation).values(hinted_at=0.0))
 
 
 def release_all(db: Session) -> None:
@@ -243,13 +239,14 @@ def fail(db: Session, claim: Claim, problem: problems.Problem) -> None:
 
 
 def _end(db: Session, evaluation: str, **values: str) -> bool:
-    """End what has not ended; nothing stays held, and who asked is told. False if it has ended before."""
+    """End what has not ended: nobody holds it, what no success needs is gone, who asked is told. False if it has."""
     unended = (EvaluationRow.id == evaluation, EvaluationRow.state.in_(UNENDED))
     ended = update(EvaluationRow).where(*unended).values(**values, ended_at=clock()).returning(EvaluationRow.id)
     if db.scalar(ended) is None:
         return False
     db.execute(delete(ClaimRow).where(ClaimRow.evaluation == evaluation))
-    db.execute(delete(ChunkRow).where(ChunkRow.evaluation == evaluation, ChunkRow.payload.is_(None)))
+    if values["state"] != "succeeded":
+        db.execute(delete(ChunkRow).where(ChunkRow.evaluation == evaluation))
     deliveries.announce(db, db.get_one(EvaluationRow, evaluation, populate_existing=True))
     return True
 
@@ -260,7 +257,7 @@ def cancel(db: Session, tenant: str, evaluation: str) -> EvaluationRow:
     hit = _end(db, evaluation, state="cancelled")
     row = get(db, tenant, evaluation)
     if not hit and row.state != "cancelled":
-        raise problems.Conflict(f"The evaluation has {row.state} already; there is nothing left to cancel.")
+        raise problems.Conflict(f"The evaluation has {row.state} already. To delete it for good, say ?forget=true.")
     return row
 
 

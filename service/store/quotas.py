@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service import problems
-from service.store.tables import ArtifactRow, EvaluationRow, TenantRow
+from service.store.tables import KEPT, ArtifactRow, EvaluationRow, TenantRow
 
 AT_ONCE = 500  # transactions that may be under way together; PostgreSQL itself allows 100 unless told
 LATER = {"Retry-After": "30"}
@@ -66,7 +66,7 @@ def _own(db: Session, tenant: str, column: InstrumentedAttribute[int | None], de
 
 def _stored(db: Session, tenant: str) -> int:
     kept = select(func.coalesce(func.sum(ArtifactRow.size), 0))
-    return db.scalar(kept.where(ArtifactRow.tenant == tenant, ArtifactRow.state != "refused")) or 0
+    return db.scalar(kept.where(ArtifactRow.tenant == tenant, ArtifactRow.state.in_(KEPT))) or 0
 
 
 def _unended(db: Session, tenant: str, most: int) -> int:

@@ -14,6 +14,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 ARTIFACT = ["artifacts.tenant", "artifacts.kind", "artifacts.digest"]  # what an evaluation refers to
+KEPT = ("received", "ready")  # states of an artifact whose bytes are there
+UNENDED = ("queued", "running")  # states of an evaluation that still needs its artifacts
 
 
 class Base(DeclarativeBase):
@@ -66,6 +68,7 @@ class ArtifactRow(Base):
     __table_args__ = (
         Index("artifacts_by_age", "tenant", "kind", "created_at"),
         Index("artifacts_by_state", "state", "hinted_at"),
+        Index("artifacts_by_use", "used_at"),
     )
 
     tenant: Mapped[str] = mapped_column(String(40), ForeignKey("tenants.id"), primary_key=True)
@@ -78,6 +81,7 @@ class ArtifactRow(Base):
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     created_at: Mapped[float] = mapped_column(Float(53))
     hinted_at: Mapped[float] = mapped_column(Float(53))
+    used_at: Mapped[float] = mapped_column(Float(53))
 
 
 class EvaluationRow(Base):
@@ -91,6 +95,7 @@ class EvaluationRow(Base):
         Index("evaluations_by_state", "state", "hinted_at"),
         Index("evaluations_by_tenant", "tenant", "id"),
         Index("evaluations_by_state_and_tenant", "state", "tenant", "id"),
+        Index("evaluations_by_end", "ended_at"),
         Index("evaluations_by_fingerprint", "tenant", "fingerprint"),
         Index("evaluations_by_model", "tenant", "model_kind", "model"),
         Index("evaluations_by_dataset", "tenant", "dataset_kind", "dataset"),
@@ -144,6 +149,10 @@ class IdempotencyRow(Base):
     """The evaluation that a caller's Idempotency-Key made, and the fingerprint of the request that made it."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (
+        Index("idempotency_keys_by_evaluation", "evaluation"),
+        Index("idempotency_keys_by_age", "created_at"),
+    )
 
     tenant: Mapped[str] = mapped_column(String(40), ForeignKey("tenants.id"), primary_key=True)
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -177,6 +186,7 @@ class DeliveryRow(Base):
         Index("deliveries_by_state", "state", "due_at"),
         Index("deliveries_by_webhook", "webhook", "id"),
         Index("deliveries_by_end", "ended_at"),
+        Index("deliveries_by_evaluation", "evaluation"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
