@@ -60,7 +60,7 @@ class Requests(Reader):
         if self._client is None:
             data = self.folder / f"data-{len(list(self.folder.iterdir()))}"
             settings = Settings(data=data, inspect_wait=0, sweep_seconds=3600)
-            self._client = TestClient(create_app(settings), raise_server_exceptions=False)
+            self._client = TestClient(create_app(settings), "http://127.0.0.1", raise_server_exceptions=False)
             self._client.__enter__()
             backends: Backends = self._client.app.state.backends  # type: ignore[attr-defined]
             [tiny], [sound] = (

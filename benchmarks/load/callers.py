@@ -175,7 +175,7 @@ async def _asked(
 
 def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
     """The bytes of a request."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: lesion", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in headers.items())]
     if body:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     return "\r\n".join([*lines, "", ""]).encode() + body

@@ -6,7 +6,7 @@ from sqlalchemy import insert, select
 
 from benchmarks.load.site import Site
 from service import examples
-from service.store import artifacts, evaluations
+from service.store import artifacts, evaluations, ids
 from service.store.blobs import open_blobs
 from service.store.session import connect, transaction
 from service.store.tables import EvaluationRow
@@ -47,7 +47,7 @@ def copied(site: Site, original: str, ended: int, queued: int) -> list[str]:
             row = db.execute(select(EvaluationRow.__table__).where(EvaluationRow.id == original)).mappings().one()
             like = {column.name: row[column.name] for column in columns}
             many = [
-                {**like, **(never if at >= ended else {}), "id": evaluations.new_id(), "fingerprint": f"copy{at}"}
+                {**like, **(never if at >= ended else {}), "id": ids.new("ev"), "fingerprint": f"copy{at}"}
                 for at in range(ended + queued)
             ]
             db.execute(insert(EvaluationRow), many)

@@ -19,11 +19,22 @@ import psutil
 
 from service import local, valkey
 from service.broker import EVALUATIONS
+from service.schemas import SCOPES
 from service.settings import Settings
-from service.store.session import connect, migrate
+from service.store import keys
+from service.store.session import connect, migrate, transaction
+from service.store.tenants import DEFAULT
 
 MIB = 1024**2
 START_SECONDS = 60.0
+# One key asks for more than one may.
+UNLIMITED: dict[str, Any] = {
+    "keys": "required",
+    "read_limit": "",
+    "write_limit": "",
+    "max_evaluations": 10**9,
+    "max_queued": 10**9,
+}
 
 
 @dataclass
@@ -95,16 +106,24 @@ def running(database: str, **changes: Any) -> Iterator[Site]:
             broker_url=f"redis+socket://{broker_path}",
             database_url=url,
             inspect_wait=0,
-            **changes,
+            **UNLIMITED | changes,
         )
-        engine = connect(settings.database)
-        migrate(engine)
-        engine.dispose()
+        headers = {"Authorization": f"Bearer {_key(settings)}"}
         environment = {**os.environ, **_variables(settings)}
         api = psutil.Process(_spawn([sys.executable, "-P", "-m", "service.cli", "api"], environment, stack, data))
-        site = Site(settings, ("127.0.0.1", port), environment, api, broker, stack)
+        site = Site(settings, ("127.0.0.1", port), environment, api, broker, stack, headers)
         _await(site)
         yield site
+
+
+def _key(settings: Settings) -> str:
+    """A key of the service, as callers of a service in earnest have one."""
+    engine = connect(settings.database)
+    migrate(engine)
+    with transaction(engine) as db:
+        made = keys.create(db, DEFAULT, "load", list(SCOPES))
+    engine.dispose()
+    return made.secret
 
 
 def _variables(settings: Settings) -> dict[str, str]:

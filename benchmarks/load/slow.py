@@ -16,7 +16,7 @@ GOOD_RATE = 200  # reads a second beside them
 DROP = 1.0  # seconds between the bytes of those who drip
 LONGEST = 60.0  # seconds until a connection that is still open counts as never dropped
 
-HEAD = b"POST /v1/models HTTP/1.1\r\nHost: lesion\r\nContent-Length: 100000\r\n\r\n"
+HEAD = b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
 WAYS: dict[str, tuple[bytes, bytes]] = {  # what is sent at once, and what drips
     "says nothing": (b"", b""),
     "half a head": (HEAD[:40], b""),

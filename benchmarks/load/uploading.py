@@ -30,7 +30,7 @@ def _send(place: Site, mib: int) -> None:
     piece = os.urandom(MIB)
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(mib * MIB), "Connection": "close"}
     lines = [f"{name}: {value}" for name, value in (headers | place.headers).items()]
-    head = "\r\n".join(["POST /v1/models HTTP/1.1", "Host: lesion", *lines, "", ""]).encode()
+    head = "\r\n".join(["POST /v1/models HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
     with socket.create_connection(place.address, timeout=600) as caller:
         caller.sendall(head)
         for number in range(mib):

@@ -109,7 +109,7 @@ def opened(settings: Settings, folder: Path) -> Iterator[Site]:
     if not authority.ca.exists():
         authority.issue(HERE)
     with ExitStack() as closing:
-        client = closing.enter_context(TestClient(create_app(settings)))
+        client = closing.enter_context(TestClient(create_app(settings), f"http://{HERE}"))
         yield Site(settings, client, authority, closing)
 
 
