@@ -49,7 +49,7 @@ def of_zip(archive: zipfile.ZipFile) -> Archive:
     infos = dict(sorted(plain(archive).items()))
 
     def reader(info: zipfile.ZipInfo) -> Callable[[], bytes]:
-        return lambda: _whole(archive.open(info), info.filename, budget)
+        return lambda: _whole(archive, info, budget)
 
     return Archive({name: reader(info) for name, info in infos.items()}, budget)
 
@@ -116,13 +116,13 @@ def _reader(source: "_Bounded", start: int, size: int, name: str, budget: Budget
     return read
 
 
-def _whole(file: IO[bytes], name: str, budget: Budget) -> bytes:
-    with file:
-        data = file.read(FILE_LIMIT + 1)
-    if len(data) > FILE_LIMIT:
-        raise too_large(f"{name[:200]} unpacks to more than {FILE_LIMIT:,} bytes. Leave it out.")
-    budget.spend(len(data))
-    return data
+def _whole(archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> bytes:
+    """A member, of which `zipfile` gives no more than the zip says that it holds."""
+    if info.file_size > FILE_LIMIT:
+        raise too_large(f"{info.filename[:200]} unpacks to more than {FILE_LIMIT:,} bytes. Leave it out.")
+    budget.spend(info.file_size)
+    with archive.open(info) as file:
+        return file.read(FILE_LIMIT)
 
 
 def hidden(name: str) -> bool:
@@ -209,6 +209,6 @@ def opener(file: IO[bytes], archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
             raise too_large(
                 f"{info.filename[:200]} is deflated and unpacks to more than {FILE_LIMIT:,} bytes. Store it: zip -0."
             )
-        return io.BytesIO(_whole(archive.open(info), info.filename, Budget()))
+        return io.BytesIO(_whole(archive, info, Budget()))
 
     return opened

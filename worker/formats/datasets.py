@@ -78,6 +78,8 @@ def _opened(file: IO[bytes]) -> Table:
     file.seek(0)
     if start.startswith(b"PK"):
         return _of_zip(file)
+    if start.startswith(b"PARE"):
+        raise malformed("The parquet file is encrypted, and no key is asked for here. Save it without encryption.")
     if start.startswith(b"PAR1"):
         from worker.formats import archives, parquet
 

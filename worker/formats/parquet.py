@@ -122,7 +122,8 @@ class Parquet(Table):
                 )
         except (pa.ArrowInvalid, OSError) as error:
             where = f"{name[:200]} " if name else ""
-            raise malformed(f"The parquet file {where}cannot be read: {str(error)[:200]}. {HOW}") from error
+            told = " ".join(str(error).split())[:200]
+            raise malformed(f"The parquet file {where}cannot be read: {told}. {HOW}") from error
 
     def _values(self, column: Column, values: Any, done: int) -> Any:
         _check_filled(column, values, done)

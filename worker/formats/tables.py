@@ -85,7 +85,7 @@ def too_large(detail: str) -> Refused:
 def counted(examples: int) -> int:
     """The number of examples, if it is one that is read."""
     if examples < 1:
-        raise malformed("The dataset holds no example.")
+        raise malformed("The dataset holds no example. Was it cut down to nothing before it was saved?")
     if examples > EXAMPLES_LIMIT:
         raise too_large(f"{examples:,} examples; at most {EXAMPLES_LIMIT:,} are taken.")
     return examples

@@ -1,6 +1,19 @@
 """All classes of files, by name."""
 
-from tests.promises.bad_input import bombs, damaged, elsewhere, formats, meaning, operators
+from tests.promises.bad_input import (
+    arrays,
+    bombs,
+    damaged,
+    elsewhere,
+    formats,
+    meaning,
+    operators,
+    parquet_files,
+    pictures,
+    programs,
+    scripts,
+    tensors_and_csv,
+)
 from tests.promises.bad_input.case import Class
 
 CLASSES: dict[str, Class] = {
@@ -12,4 +25,10 @@ CLASSES: dict[str, Class] = {
     "ONNX with other operators": operators.ONNX,
     "ONNX bombs": bombs.ONNX,
     "ONNX that is no classifier": meaning.ONNX,
+    ".pt2": programs.PT2,
+    "TorchScript": scripts.TORCHSCRIPT,
+    ".npz": arrays.NPZ,
+    "safetensors and CSV": tensors_and_csv.OTHERS,
+    "parquet": parquet_files.PARQUET,
+    "archives of images": pictures.IMAGES,
 }
