@@ -7,12 +7,13 @@ from fastapi import APIRouter
 from service import comparing, problems, schemas
 from service.api import answers
 from service.api.deps import Caller, ReadDb, documented, may
+from service.api.small_bodies import PROBLEMS, SmallBodies
 from service.store import chunks, evaluations
 
-router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"])
+router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"], route_class=SmallBodies)
 
 
-@router.post("", responses=documented(problems.Invalid, problems.NotFound, problems.NotReady, problems.NotComparable))
+@router.post("", responses=documented(*PROBLEMS, problems.NotFound, problems.NotReady, problems.NotComparable))
 def compare(
     caller: Annotated[Caller, may("evaluations:read")], asked: schemas.NewComparison, db: ReadDb
 ) -> schemas.Comparison:

@@ -28,7 +28,9 @@ def check(text: bytes, place: str = "") -> None:
         json.loads(text, object_pairs_hook=once, parse_constant=no_number)
     except RecursionError as error:
         raise _refused(where, "it is nested too deeply") from error
-    except ValueError:  # no UTF-8, no JSON, or a number of thousands of digits
+    except UnicodeDecodeError as error:
+        raise _refused(where, "it is no UTF-8 text") from error
+    except ValueError:  # no JSON, or a number of thousands of digits
         return
 
 

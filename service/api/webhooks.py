@@ -12,11 +12,12 @@ from fastapi import APIRouter, Query
 from service import problems, schemas, targets
 from service.api import answers
 from service.api.deps import Caller, Cursor, Db, ReadDb, Used, documented, may
+from service.api.small_bodies import PROBLEMS, SmallBodies
 from service.store import deliveries, webhooks
 from service.store.session import transaction
 from service.store.tables import AttemptRow, DeliveryRow, WebhookRow
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=SmallBodies)
 
 By = Annotated[Caller, may("webhooks:write")]
 Limit = Annotated[int, Query(ge=1, le=100, description="Most entries of one page.")]
@@ -26,7 +27,7 @@ LOST = "The process that sent it ended before it could say how it went."
 @router.post(
     "",
     status_code=201,
-    responses=documented(problems.Invalid, problems.WebhookUrlForbidden, problems.Conflict),
+    responses=documented(*PROBLEMS, problems.WebhookUrlForbidden, problems.Conflict),
 )
 async def create(backends: Used, caller: By, asked: schemas.NewWebhook) -> schemas.WebhookMade:
     """Have an address told when evaluations end.

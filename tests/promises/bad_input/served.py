@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 MIB = 1024**2
 MODEL_LIMIT, DATASET_LIMIT = 2 * MIB, 4 * MIB
 SECRET = "never-to-be-told-Zk3xQ"  # the broker's password
-TABLES = ("artifacts", "evaluations", "idempotency_keys")
+TABLES = ("artifacts", "evaluations", "idempotency_keys", "webhooks", "deliveries", "tenants", "keys")
 
 
 @dataclass
@@ -126,7 +126,8 @@ def serving(folder: Path, valkey: Path) -> Iterator[Served]:
     engine = connect(settings.database)
     try:
         with listening, httpx2.Client(base_url=address, timeout=150, trust_env=False) as client:
-            wait_until(lambda: _answers(client), "the API answers")
+            wait_until(lambda: _answers(client) or running[0].poll() is not None, "the API answers", 170)
+            assert running[0].poll() is None, logs[0].read_text()[-3000:]
             yield Served(settings, address, engine, logs, client)
     finally:
         engine.dispose()

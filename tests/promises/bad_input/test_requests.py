@@ -5,7 +5,7 @@ import pytest
 
 from service import problems
 from tests.conftest import wait_until
-from tests.promises.bad_input import bodies, heads, json_texts, states
+from tests.promises.bad_input import bodies, heads, json_texts, small, states
 from tests.promises.bad_input.request import Asked
 from tests.promises.bad_input.served import Served, check_problem
 
@@ -18,6 +18,8 @@ TABLE: dict[str, tuple[int, tuple[Asked, ...]]] = {
     "JSON": (20, (*json_texts.WHOLE, *json_texts.CONFIGS, *json_texts.IN_FORMS)),
     "heads": (16, (*heads.LONG, *heads.HEADS)),
     "addresses": (20, heads.ADDRESSES),
+    "small bodies": (20, small.BODIES),
+    "webhook addresses": (40, small.ADDRESSES),
 }
 STATEFUL: dict[str, tuple[int, tuple[Asked, ...]]] = {
     "idempotency keys": (8, states.KEYS),
