@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from sqlalchemy import Engine, inspect, text
 
 from service import broker, local, problems
@@ -45,6 +46,12 @@ class Served:
             rows = {name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar() for name in known}
         places = [path for folder in ("blobs", "scratch") for path in (self.settings.data / folder).rglob("*")]
         return {**rows, "files": sorted(str(path) for path in places if path.is_file())}
+
+    def check_standing(self, before: dict[str, Any]) -> None:
+        """All stands as before, at the latest in a while."""
+        with suppress(pytest.fail.Exception):
+            wait_until(lambda: self.standing() == before, "nothing is left", 20)
+        assert self.standing() == before
 
     def sent(self, raw: bytes, seconds: float = 60) -> bytes:
         """All that is answered to these bytes, until the service hangs up or has answered once."""

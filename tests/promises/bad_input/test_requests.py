@@ -4,7 +4,6 @@ import httpx2
 import pytest
 
 from service import problems
-from tests.conftest import wait_until
 from tests.promises.bad_input import bodies, heads, json_texts, small, states
 from tests.promises.bad_input.request import Asked
 from tests.promises.bad_input.served import Served, check_problem
@@ -38,7 +37,7 @@ def check(served: Served, asked: Asked) -> None:
     told = as_response(answer) if isinstance(answer, bytes) else answer
     check_problem(told, asked.status, asked.kind, asked.says)
     assert told.status_code < 500
-    wait_until(lambda: served.standing() == before, "nothing is left")
+    served.check_standing(before)
     served.check_told(told.text)
     assert served.client.get("/healthz").is_success
 
