@@ -1,6 +1,7 @@
 """A network with masks in it, ready to run in onnxruntime: outputs(inputs, examples, lesions, masks), CPU or CUDA."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -23,8 +24,15 @@ Device = Literal["cpu", "cuda"]
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
+# What onnxruntime puts before its own words: a file where it was built, a line, and a C++ function with its types.
+SOURCES = re.compile(r"/onnxruntime_src/\S+:\d+ (?:[\w:&*<>, ~]|\([^()]*\))*?\([^()]*\)(?: const)? ?")
+
+
 class NetworkError(Exception):
-    """The model cannot be loaded or run; the message is the library's."""
+    """The model cannot be loaded or run; the message is the library's, without the place in its sources."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(SOURCES.sub("", message))
 
     @property
     def of_memory(self) -> bool:
@@ -101,11 +109,17 @@ class Network:
 
     def written_batches(self) -> list[int]:
         """Batch sizes that may run where the largest does not."""
-        return batches.written(self._model())
+        return self._written(batches.written)
 
     def written_sizes(self) -> list[int]:
         """Sizes of other open axes that may run where the usual ones do not."""
-        return batches.written_sizes(self._model())
+        return self._written(batches.written_sizes)
+
+    def _written(self, read: Callable[[ir.Model], list[int]]) -> list[int]:
+        try:
+            return read(self._model())
+        except Exception as error:
+            raise NetworkError(f"its sizes cannot be told: {error}") from error
 
     def intact(self, inputs: Inputs, start: int, stop: int) -> Floats:
         """Outputs float32[stop - start, *tail] of the intact network for examples from start on; `mask` comes first."""

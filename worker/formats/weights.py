@@ -43,6 +43,10 @@ def check(model: ModelProto) -> None:
     """Raise `Refused` for a constant in another file, or one that does not bring the bytes that it declares."""
     if any(graph.sparse_initializer for graph in graphs.all_graphs(model)):
         raise Refused("model-unsupported", "The model has sparse weights. Store them as dense ones and export it anew.")
+    for node in graphs.nodes(model.graph):
+        if node.op_type == "Constant" and node.domain in graphs.DEFAULT_DOMAINS and len(node.attribute) != 1:
+            name = repr((node.name or "".join(node.output[:1]))[:100])
+            raise _malformed(f"The constant {name} has {len(node.attribute)} values instead of one.")
     for tensor in graphs.tensors(model):
         if is_elsewhere(tensor):
             place = next((each.value[:100] for each in tensor.external_data if each.key == "location"), "")
