@@ -4,7 +4,6 @@ python -m benchmarks.contract [--examples 400] [--seed 1]
 """
 
 import argparse
-import json
 import logging
 import os
 import re
@@ -16,26 +15,39 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx2
 import structlog
 import uvicorn
 
 from service.app import create_app
+from service.schemas import SCOPES
 from service.settings import Settings
+from service.store import keys
+from service.store.session import connect, transaction
+from service.store.tenants import DEFAULT
 
 CONFIG = Path(__file__).with_suffix(".toml")
 SLOWEST = 5.0  # seconds that an answer may take, on a machine that does nothing else
 
 
+@dataclass(frozen=True)
+class Served:
+    """Where the API is, and a key of all scopes."""
+
+    address: str
+    key: str
+
+
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The address of the API on a port of its own, over a folder; nobody inspects or evaluates."""
+def serving(folder: Path) -> Iterator[Served]:
+    """The API on a port of its own over a folder, which asks for keys; nobody inspects or evaluates."""
     os.environ["LESION_BROKER_URL"] = f"redis+socket://{folder}/nobody.sock"  # hints get lost, which is borne
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    settings = Settings(data=folder, inspect_wait=0, max_wait=0.2, sweep_seconds=3600)
+    settings = Settings(
+        data=folder, inspect_wait=0, max_wait=0.2, sweep_seconds=3600, keys="required", read_limit="", write_limit=""
+    )
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, args=([listening],))
@@ -43,18 +55,26 @@ def serving(folder: Path) -> Iterator[str]:
     try:
         while not server.started:
             time.sleep(0.02)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        engine = connect(settings.database)
+        with transaction(engine) as db:
+            secret = keys.create(db, DEFAULT, "contract", SCOPES).secret
+        engine.dispose()
+        yield Served(f"http://127.0.0.1:{listening.getsockname()[1]}", secret)
     finally:
         server.should_exit = True
         thread.join()
 
 
-def checked(address: str, examples: int, seed: int, slowest: float, folder: Path, *more: str) -> tuple[int, str]:
+def checked(served: Served, examples: int, seed: int, slowest: float, folder: Path, *more: str) -> tuple[int, str]:
     """How many requests were made, and what was found; empty if nothing was."""
-    document = folder / "openapi.json"
-    document.write_text(json.dumps(_without_keys(httpx2.get(f"{address}/openapi.json", timeout=60).json())))
-    command = [str(Path(sys.executable).with_name("st")), "--config-file", str(CONFIG), "run", str(document)]
-    command += ["--url", address, "--request-timeout", str(2 * slowest)]
+    command = [
+        str(Path(sys.executable).with_name("st")),
+        "--config-file",
+        str(CONFIG),
+        "run",
+        f"{served.address}/openapi.json",
+    ]
+    command += ["--header", f"Authorization: Bearer {served.key}", "--request-timeout", str(2 * slowest)]
     command += ["--checks", "all", "--max-examples", str(examples), "--seed", str(seed), "--continue-on-failure"]
     command += ["--max-response-time", str(slowest), "--generation-database", "none", "--no-color", *more]
     run = subprocess.run(
@@ -64,15 +84,6 @@ def checked(address: str, examples: int, seed: int, slowest: float, folder: Path
     return int(count[1].replace(",", "")) if count else 0, "" if run.returncode == 0 else run.stdout + run.stderr
 
 
-def _without_keys(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as it is for a service that listens on loopback alone, which asks for no key."""
-    document["components"].pop("securitySchemes", None)
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            operation.pop("security", None)
-    return document
-
-
 def main() -> None:
     """Run, tell, and end with 1 if anything was found."""
     ask = argparse.ArgumentParser(prog="python -m benchmarks.contract", description=__doc__)
@@ -80,8 +91,8 @@ def main() -> None:
     ask.add_argument("--seed", type=int, default=1)
     ask.add_argument("--slowest", type=float, default=SLOWEST, help="seconds that an answer may take")
     asked = ask.parse_args()
-    with tempfile.TemporaryDirectory(prefix="lesion-contract-") as folder, serving(Path(folder)) as address:
-        count, found = checked(address, asked.examples, asked.seed, asked.slowest, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="lesion-contract-") as folder, serving(Path(folder)) as served:
+        count, found = checked(served, asked.examples, asked.seed, asked.slowest, Path(folder))
     print(found or f"{count:,} requests, seed {asked.seed}: 0 deviations")
     raise SystemExit(1 if found else 0)
 

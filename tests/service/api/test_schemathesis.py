@@ -13,7 +13,7 @@ PATIENT = 60.0  # seconds for an answer: the machine may be busy, and the long f
 @pytest.mark.timeout(600)
 def test_answers_are_what_the_document_says(tmp_path: Path) -> None:
     """All checks in all phases, the stateful one too: statuses, schemas, headers, methods; right requests and wrong."""
-    with contract.serving(tmp_path / "data") as address:
-        count, found = contract.checked(address, EXAMPLES, 2026, PATIENT, tmp_path)
+    with contract.serving(tmp_path / "data") as served:
+        count, found = contract.checked(served, EXAMPLES, 2026, PATIENT, tmp_path)
     assert not found, found
     assert count > 100, "it asked for hardly anything"
