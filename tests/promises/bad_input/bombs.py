@@ -246,6 +246,22 @@ ONNX = Class(
                 weights("up", 6, 1, 1, 1),
             ),
         ),
+        # Where a length is computed, ONNX alone knows it, and writes the row out: there the child's own limit stands.
+        bomb(
+            "a length that is computed",
+            by(
+                [
+                    node("Mul", "k k", "n"),
+                    node("ConstantOfShape", "n", "e"),
+                    node("Gather", "e zero", "big"),
+                ],
+                ints("k", 2**18),
+                ints("zero", 0),
+            ),
+            "more memory than a compute process may use",
+            "resource-exhausted",
+            memory=768,
+        ),
         bomb("a batch of 2^40", declared([2**40, 4])),
         bomb("an input of 2^40 in six axes", declared(["batch", 2**10, 2**10, 2**10, 2**10, 4])),
         bomb("200,000 nodes", many(200_000), "parts", memory=128),

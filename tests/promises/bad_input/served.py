@@ -47,6 +47,17 @@ class Served:
         places = [path for folder in ("blobs", "scratch") for path in (self.settings.data / folder).rglob("*")]
         return {**rows, "files": sorted(str(path) for path in places if path.is_file())}
 
+    def uploaded(self, artifact: str, data: bytes) -> httpx2.Response:
+        """The answer to an upload once it was inspected: a 202 on a busy machine, whose hint came late, is none."""
+        answers: list[httpx2.Response] = []
+
+        def decided() -> bool:
+            answers.append(self.client.put(f"/v1/{artifact}s", content=data))
+            return answers[-1].status_code != 202
+
+        wait_until(decided, "the upload was inspected", 150)
+        return answers[-1]
+
     def check_standing(self, before: dict[str, Any]) -> None:
         """All stands as before, at the latest in a while."""
         with suppress(pytest.fail.Exception):

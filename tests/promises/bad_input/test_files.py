@@ -4,11 +4,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from service import problems
-from tests.conftest import wait_until
 from tests.promises.bad_input.case import Artifact, Case
 from tests.promises.bad_input.files import CLASSES
 from tests.promises.bad_input.readers import Readers
@@ -59,25 +57,13 @@ def test_a_file_is_refused(readers: Readers, named: Named) -> None:
     assert not any(word in verdict.detail for word in (sys.prefix, str(ROOT), "site-packages", "Traceback")), verdict
 
 
-def verdict(served: Served, artifact: Artifact, data: bytes) -> httpx2.Response:
-    """The answer to an upload once it was inspected: a 202 on a busy machine, whose hint came late, is none."""
-    answers: list[httpx2.Response] = []
-
-    def decided() -> bool:
-        answers.append(served.client.put(f"/v1/{artifact}s", content=data))
-        return answers[-1].status_code != 202
-
-    wait_until(decided, "the upload was inspected", 150)
-    return answers[-1]
-
-
 @pytest.mark.parametrize("named", sample())
 def test_an_upload_is_refused(served: Served, named: Named) -> None:
     """Over HTTP with the documented status, never 5xx; no row, no blob and no scratch file is left of it."""
     artifact, case = named
     before, data = served.standing(), case.make()
     assert len(data) <= (MODEL_LIMIT if artifact == "model" else DATASET_LIMIT), "choose a smaller one"
-    answer = verdict(served, artifact, data)
+    answer = served.uploaded(artifact, data)
     if data:
         check_problem(answer, case.status, case.kind, case.says)
     else:

@@ -8,7 +8,8 @@ from tests.promises.bad_input import bodies, heads, json_texts, small, states
 from tests.promises.bad_input.request import Asked
 from tests.promises.bad_input.served import Served, check_problem
 
-# Classes of requests, and how many cases each must have at least.
+# Classes of requests, and how many cases each must have at least. What keys, scopes, quotas and full queues refuse is a
+# matrix of its own: tests/service/api/test_auth_matrix.py.
 TABLE: dict[str, tuple[int, tuple[Asked, ...]]] = {
     "bodies beyond their limit": (8, bodies.TOO_LARGE),
     "lengths and digests": (8, bodies.LENGTHS),
