@@ -25,6 +25,7 @@ PATIENCE = 10_000.0
 MODELS = ["sha256:" + sign * 64 for sign in "ab"]
 DATASET = "sha256:" + "d" * 64
 KEYS = [None, "one", "two"]
+FATES = ["upload", "accept", "refuse", "withdraw", "delete", "replace"]
 MOST = 4  # chunks that an evaluation of the machine computes
 EMPTIED = (IdempotencyRow, ChunkRow, ClaimRow, EvaluationRow, ArtifactRow)
 
@@ -116,7 +117,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     # Callers
 
-    @rule(index=st.sampled_from([0, 1]), fate=st.sampled_from(["upload", "accept", "refuse", "withdraw", "delete"]))
+    @rule(index=st.sampled_from([0, 1]), fate=st.sampled_from(FATES))
     def artifact(self, index: int, fate: str) -> None:
         place = ("model", MODELS[index])
         state, tries = self.artifacts.get(place, ("", 0))
@@ -127,6 +128,10 @@ class StoreMachine(RuleBasedStateMachine):
                 self.withdraw(place)
             case "delete":
                 self.delete(place, state)
+                self.submit_as(index, 2, 1, None)
+            case "replace":
+                self.delete(place, state)
+                self.upload(place, self.artifacts.get(place, ("", 0))[0])
             case _:
                 self.inspect(place, state, tries, fate)
 
@@ -186,6 +191,9 @@ class StoreMachine(RuleBasedStateMachine):
         key=st.sampled_from(KEYS),
     )
     def submit(self, index: int, seed: int, workers: int, key: str | None) -> None:
+        self.submit_as(index, seed, workers, key)
+
+    def submit_as(self, index: int, seed: int, workers: int, key: str | None) -> None:
         question = f"{index}:{seed}"
         asked = Asked(MODELS[index], DATASET, schemas.Config().model_dump_json(), workers, question)
         before = self.keys.get(key or "")
@@ -208,6 +216,7 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             assert new
             assert row.id not in self.known
+            assert self.artifacts["model", MODELS[index]][0] in KEPT
             self.known[row.id] = Known(MODELS[index], question, workers)
             self.hints += [row.id] * (workers + 1)  # one of them doubled on the way
         if key is not None:
@@ -247,12 +256,18 @@ class StoreMachine(RuleBasedStateMachine):
     # The broker, which is expendable
 
     @precondition(lambda self: self.hints)
-    @rule(draw=st.data(), fate=st.sampled_from(["deliver", "deliver", "deliver", "lose"]))
-    def hint(self, draw: st.DataObject, fate: str) -> None:
-        evaluation = pick(draw, self.hints)
-        self.hints.remove(evaluation)
-        if fate == "deliver":
+    @rule(draw=st.data(), count=st.integers(1, 4))
+    def deliver(self, draw: st.DataObject, count: int) -> None:
+        """Some hints reach workers, in any order."""
+        for _ in range(min(count, len(self.hints))):
+            evaluation = pick(draw, self.hints)
+            self.hints.remove(evaluation)
             self.claim(evaluation)
+
+    @precondition(lambda self: self.hints)
+    @rule(draw=st.data())
+    def lose(self, draw: st.DataObject) -> None:
+        self.hints.remove(pick(draw, self.hints))
 
     def claim(self, evaluation: str) -> None:
         known = self.known.get(evaluation) or self.forgotten[evaluation]
@@ -323,8 +338,13 @@ class StoreMachine(RuleBasedStateMachine):
         """As a worker does: hold the next chunk, then store it."""
         claim, known = self.actor(draw)
         index = self.hold_as(claim, known, known.prefix(), None)
-        if index is not None:
-            self.add_as(claim, known, index)
+        if index is None:
+            return
+        others = [other for other in self.claims if other.evaluation == claim.evaluation and other != claim]
+        for other in others[-1:]:
+            self.hold_next(other, known)
+        for writer in (*others[-2:], claim, claim):  # who does not hold it, who does, and who has stored it already
+            self.add_as(writer, known, index)
 
     @precondition(lambda self: self.claims)
     @rule(draw=st.data(), index=st.integers(0, MOST))
@@ -356,17 +376,14 @@ class StoreMachine(RuleBasedStateMachine):
             assert crashes == known.chunks[index].crashes
 
     @precondition(lambda self: self.claims)
-    @rule(draw=st.data())
-    def beat(self, draw: st.DataObject) -> None:
-        self.beat_as(*self.actor(draw))
+    @rule(draw=st.data(), beats=st.booleans())
+    def tell(self, draw: st.DataObject, beats: bool) -> None:
+        """A beat, or progress."""
+        write = self.beat_as if beats else self.progress_as
+        write(*self.actor(draw))
 
     def beat_as(self, claim: Claim, _known: Known) -> None:
         self.write(claim, self.is_live(claim), lambda db: evaluations.beat(db, claim, LEASE))
-
-    @precondition(lambda self: self.claims)
-    @rule(draw=st.data())
-    def progress(self, draw: st.DataObject) -> None:
-        self.progress_as(*self.actor(draw))
 
     def progress_as(self, claim: Claim, known: Known) -> None:
         live = self.is_live(claim)
@@ -449,6 +466,7 @@ class StoreMachine(RuleBasedStateMachine):
         for known in self.known.values():
             known.live.clear()
             known.due = known.due or known.unended
+        self.look()
 
     # Time, and who looks after what waits
 
@@ -461,6 +479,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
+        self.look()
+
+    def look(self) -> None:
         waiting = {
             evaluation: known.workers - len(known.live)
             for evaluation, known in self.known.items()
