@@ -14,13 +14,13 @@ from benchmarks.chaos.disks import CannotMountError
 from benchmarks.chaos.faults import ALL
 
 LEASE = 4.0  # seconds: short, and long enough that no claim is lost because this machine is busy
-ENOUGH = 45.0  # seconds after which a class adds no more faults, so that a busy machine ends as well
+ENOUGH = 30.0  # seconds after which a class adds no more faults, so that a busy machine ends as well
 BY_NAME = {fault.name: fault for fault in ALL}
 ON_SQLITE = {fault.name: fault.short for fault in ALL if "sqlite" in fault.databases and fault.disk is None}
 # What only PostgreSQL has, or where it differs.
 ON_POSTGRESQL = {"worker": 5, "stopped": 1, "postgresql": 3, "restart-db": 1, "lock-db": 1, "cancel": 6}
 DISKS = [fault for fault in ALL if fault.disk is not None]
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.alone]
 
 
 @pytest.fixture
