@@ -37,6 +37,7 @@ DRESSED = re.compile(
     r"index out of range|has no attribute|not subscriptable|unsupported operand|not iterable|must be (str|real|int)"
     r"|takes \d+ positional|not (callable|hashable)|unhashable|local variable|required positional|KeyError"
 )
+ADDRESS = re.compile(r"0x[0-9a-f]{8,}")
 OURS = (
     str(ROOT),
     sys.prefix,
@@ -174,7 +175,10 @@ def _of_words(error: Refused) -> str:
         return f"{len(error.detail)} characters: {error.detail[:100]}"
     if not all(sign.isprintable() or sign == "\n" for sign in error.detail):
         return f"signs that cannot be printed: {error.detail!a}"
-    if dressed := DRESSED.search(error.detail):
+    if ADDRESS.search(error.detail):
+        return f"an address in memory: {error.detail[:300]}"
+    # torch says such things of the program, which has attributes and indices of its own.
+    if (dressed := DRESSED.search(error.detail)) and not error.detail.startswith("torch cannot"):
         return f"a fault of ours dressed as damage ({dressed[0]}): {error.detail[:300]}"
     found = next((word for word in OURS if word in error.detail), None)
     return f"tells of the server ({found}): {error.detail[:300]}" if found else ""

@@ -29,6 +29,7 @@ GUESSES = 400  # inputs tried on a TorchScript that does not say what it takes
 CONVERSIONS = 2  # of these, how many are converted, if they run but do not convert
 SIZES = (8, 16, 32, 64, 128, 224, 256)  # tried on axes that a .pt2 leaves open
 REASON = re.compile(r"No ONNX function found[^\n]*|Exporting the operator[^\n]*|Unsupported[^\n]*")
+ADDRESS = re.compile(r"0x[0-9a-f]{6,}")  # of something in this process's memory, which is nobody's business
 Array = NDArray[Any]
 
 
@@ -79,7 +80,8 @@ def _reason(error: BaseException) -> str:
         following = following.__cause__ or following.__context__
     named = next((found[0] for text in chain if (found := REASON.search(text))), None)
     lines = [line.strip() for line in chain[0].splitlines() if line.strip()]
-    return (named or (lines or [type(error).__name__])[0])[:400].rstrip(".")
+    told = named or (lines or [type(error).__name__])[0]
+    return ADDRESS.sub("0x...", told)[:400].rstrip(".")
 
 
 def _report(kind: Kind, exporter: str, onnx: bytes) -> dict[str, Any]:
