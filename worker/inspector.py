@@ -67,6 +67,14 @@ def _look(settings: Settings, blobs: Blobs, tenant: str, kind: Kind, digest: str
 
 
 def _refuse(engine: Engine, blobs: Blobs, tenant: str, kind: Kind, digest: str, problem: problems.Problem) -> None:
+    """Refuse first, delete the bytes after: no rollback of a full database brings bytes back.
+
+    Where the second step fails, the bytes are nobody's, and swept up as such.
+    """
     with transaction(engine) as db:
-        if artifacts.refuse(db, tenant, kind, digest, problem.body()):
-            blobs.delete(tenant, kind, digest)
+        refused = artifacts.refuse(db, tenant, kind, digest, problem.body())
+    if refused:
+        with transaction(engine) as db:
+            if artifacts.seize(db, tenant, kind, digest):  # unless they were uploaded again in this very moment
+                blobs.delete(tenant, kind, digest)
+                artifacts.bury(db, tenant, kind, digest)
