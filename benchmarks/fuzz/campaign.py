@@ -37,7 +37,7 @@ DRESSED = re.compile(
     r"index out of range|has no attribute|not subscriptable|unsupported operand|not iterable|must be (str|real|int)"
     r"|takes \d+ positional|not (callable|hashable)|unhashable|local variable|required positional|KeyError"
 )
-ADDRESS = re.compile(r"0x[0-9a-f]{8,}")
+ADDRESS = re.compile(r"0x[0-9a-f]{9,}")  # longer than a CRC, which a damaged zip or tar is told apart by
 OURS = (
     str(ROOT),
     sys.prefix,
