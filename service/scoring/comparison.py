@@ -84,7 +84,7 @@ def _paired(one: Arm, other: Arm, confidence: float) -> Difference | None:
 def _scores(arm: Arm, common: int) -> Floats:
     """float64[common, groups, strata]: each cell's mean on the score's scale."""
     means = np.stack([each.total / each.trials for each in arm.chunks[:common]])
-    return (means - arm.reference.chance) / (arm.reference.first - arm.reference.chance)
+    return arm.reference.scaled(means)
 
 
 def _apart(one: Arm, other: Arm, estimator: Estimator, confidence: float) -> Difference | None:
@@ -96,7 +96,7 @@ def _apart(one: Arm, other: Arm, estimator: Estimator, confidence: float) -> Dif
     values, halves = [], []
     for arm, area in zip((one, other), areas, strict=True):
         assert area is not None
-        values.append((area.value - arm.reference.chance) / (arm.reference.first - arm.reference.chance))
+        values.append(arm.reference.scaled(area.value))
         halves.append(max(area.high - area.value, area.value - area.low) / arm.reference.margin)
     trials = min(int(arm.tally.trials.sum()) for arm in (one, other))
     return Difference(_around(values[0] - values[1], math.hypot(*halves)), paired=False, trials=trials)
@@ -108,9 +108,7 @@ def _grid(one: Arm, other: Arm, confidence: float) -> Difference | None:
     if any(heights is None for heights in sides):
         return None
     scores = [
-        (heights - arm.reference.chance) / (arm.reference.first - arm.reference.chance)
-        for arm, heights in zip((one, other), sides, strict=True)
-        if heights is not None
+        arm.reference.scaled(heights) for arm, heights in zip((one, other), sides, strict=True) if heights is not None
     ]
     orderings = min(len(each) for each in scores)
     areas = [((each[:, 1:] + each[:, :-1]) / 2).mean(axis=1)[:orderings] for each in scores]

@@ -3,8 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+Level = TypeVar("Level", float, NDArray[np.float64])
 LEAST_MARGIN = 0.05  # between A(0) and chance, in the metric's own unit; with less the score divides by noise
 PROBABILITY_FLOOR = 1e-12  # a probability counts as no smaller, so no answer costs more than 27.6 nats
 
@@ -105,6 +109,10 @@ class Reference:
     def scored(self) -> bool:
         """Is there enough to lose for a score?"""
         return self.margin >= LEAST_MARGIN
+
+    def scaled(self, value: Level) -> Level:
+        """A value of the metric, or float64s of them, on the score's scale: 1 is A(0), 0 the best constant answer."""
+        return (value - self.chance) / (self.first - self.chance)
 
     def refusal(self) -> str | None:
         """Why there is no score, a sentence for humans; None if there is one."""

@@ -112,8 +112,7 @@ def _score(area: Estimate, reference: Reference) -> Estimate | None:
     """
     if not reference.scored:
         return None
-    lost = reference.first - reference.chance
-    value, one, other = ((each - reference.chance) / lost for each in (area.value, area.low, area.high))
+    value, one, other = (reference.scaled(each) for each in (area.value, area.low, area.high))
     return _rounded(Estimate(value, min(one, other), max(one, other)))
 
 
