@@ -23,7 +23,7 @@ def compare(asked: schemas.NewComparison, baseline: Side, candidate: Side) -> sc
     found = scoring.difference(
         _arm(candidate),
         _arm(baseline),
-        estimator="grid" if candidate.result.estimator == "grid" else "adaptive",
+        estimator=candidate.result.estimator,
         confidence=asked.confidence,
         same_draws=baseline.result.provenance.seed == candidate.result.provenance.seed,
     )

@@ -1,6 +1,6 @@
 """What an evaluation found, and how far a running one is."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -92,7 +92,7 @@ class Result(BaseModel):
     split: str | None
     scope: str
     clamp: str
-    estimator: str
+    estimator: Literal["adaptive", "grid"]
     curve: list[CurvePoint]
     layers: list[Layer]
     sites: list[Site]
