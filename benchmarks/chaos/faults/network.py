@@ -1,8 +1,10 @@
 """A broker that is away, slow, cut off or silent; hints that come twice, five times, or never."""
 
 import time
+from collections.abc import Callable
 
 from benchmarks.chaos.arena import Arena, Fault
+from benchmarks.chaos.proxy import Proxy
 from benchmarks.chaos.servers import until
 from service.broker import EVALUATIONS, INSPECTIONS
 
@@ -69,23 +71,18 @@ def half_open(arena: Arena, count: int) -> None:
 
 def slow(arena: Arena, count: int) -> None:
     """Half a second more for each message."""
-    proxy = arena.stack.proxy
-    for _ in arena.turns(count):
-        proxy.delay = 0.5
-        with arena.feeding(3):
-            accepted = [arena.caller.submit(case) for case in arena.cases]
-            _prompt(arena, [each.seconds for each in accepted])
-            arena.faults += 1
-            arena.pause(5.0, 15.0)
-        proxy.heal()
-        _resumed(arena)
+    _hampered(arena, count, lambda proxy: setattr(proxy, "delay", 0.5))
 
 
 def cut(arena: Arena, count: int) -> None:
     """All connections to the broker are cut every two seconds."""
+    _hampered(arena, count, lambda proxy: setattr(proxy, "cut_every", 2.0))
+
+
+def _hampered(arena: Arena, count: int, hamper: Callable[[Proxy], None]) -> None:
     proxy = arena.stack.proxy
     for _ in arena.turns(count):
-        proxy.cut_every = 2.0
+        hamper(proxy)
         with arena.feeding(3):
             accepted = [arena.caller.submit(case) for case in arena.cases]
             _prompt(arena, [each.seconds for each in accepted])
