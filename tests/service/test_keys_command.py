@@ -137,4 +137,4 @@ def test_a_service_for_everybody_starts_shut(tmp_path):
                 break
         process.terminate()
         process.wait(30)
-    assert "lesion keys create" in "".join(lines)
+        assert "lesion keys create" in "".join(lines), process.stderr.read()
