@@ -118,6 +118,8 @@ def _of_zip(file: IO[bytes]) -> Table:
         from worker.formats import npz
 
         return npz.read(archive)
+    if "xl/workbook.xml" in names:
+        raise Refused("unsupported-format", "This is an Excel workbook. Save its sheet as CSV, and upload that.")
     members = archives.plain(archive)
     tables = {name: info for name, info in members.items() if name.lower().endswith(".parquet")}
     if tables:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
@@ -15,8 +16,9 @@ from worker.formats.tables import COLUMNS_LIMIT, TEXT, Column, Piece, Table, cou
 
 BLOCK = 4 * 1024**2  # bytes read at a time; the longest row that is taken
 LINE_LIMIT = 4 * 1024**2  # bytes of the first line
-DELIMITERS = ",;\t|"
+DELIMITERS = ";\t|,"  # the comma last, since it may stand within numbers as often as another between them
 HOW = "Save it with pandas.DataFrame.to_csv(path, index=False)."
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 KNOWN = (*labels.NAMES, *labels.WEIGHTS, splits.COLUMN)
 
 
@@ -33,13 +35,17 @@ class Csv(Table):
         cells, below = self._cells(first), self._cells(second)
         if len(cells) < 2 or len(cells) > COLUMNS_LIMIT:
             raise malformed(f"The first line has {len(cells):,} columns; two to {COLUMNS_LIMIT:,} are read. {HOW}")
-        self._headed = _is_header(cells, below)
+        self._point = "," if self._delimiter != "," and _has_decimal_commas(below) else "."
+        below = [cell.replace(self._point, ".") for cell in below]
+        self._headed = _is_header([cell.replace(self._point, ".") for cell in cells], below)
         self._names = [cell.strip() for cell in cells] if self._headed else [f"column_{i}" for i in range(len(cells))]
         (often, times), *_ = Counter(self._names).most_common(1)
         if times > 1:
             raise malformed(f"Two columns are named {often[:100]!r}. Name each column once.")
         named(self._names, "column")
         self.warnings = [] if self._headed else ["The CSV file has no header; its columns are called column_0 and on."]
+        if self._point == ",":
+            self.warnings.append("The numbers of the CSV file are read with decimal commas.")
         self._types: dict[str, Any] = {}
         with self._opened(None) as rows:
             self._types = {each.name: _wide(each.type) for each in rows.schema}
@@ -88,7 +94,11 @@ class Csv(Table):
             use_threads=False, block_size=BLOCK, column_names=self._names, skip_rows=1 if self._headed else 0
         )
         convert = pc.ConvertOptions(
-            column_types=self._types, include_columns=names, strings_can_be_null=False, timestamp_parsers=[]
+            column_types=self._types,
+            include_columns=names,
+            strings_can_be_null=False,
+            timestamp_parsers=[],
+            decimal_point=self._point,
         )
         try:
             file = pa.PythonFile(archives.kept(self._file), "r")
@@ -105,6 +115,13 @@ def _line(file: IO[bytes]) -> str:
         return line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise malformed(f"The file is not UTF-8 text. Save it with encoding='utf-8'. {HOW}") from error
+
+
+def _has_decimal_commas(cells: Sequence[str]) -> bool:
+    """Are numbers written as in most of Europe, 0,5? They are if a comma stands between digits, and a point nowhere."""
+    return any(DECIMAL_COMMA.fullmatch(cell.strip()) for cell in cells) and not any(
+        "." in cell and _is_number(cell) for cell in cells
+    )
 
 
 def _is_header(cells: Sequence[str], below: Sequence[str]) -> bool:

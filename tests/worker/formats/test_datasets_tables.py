@@ -181,6 +181,29 @@ def test_csv_as_people_write_it(text: str, labels: list[int]) -> None:
     assert made["labels"].tolist() == labels
 
 
+@pytest.mark.parametrize("headed", [True, False])
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_csv_with_decimal_commas(delimiter: str, headed: bool) -> None:
+    """As spreadsheets save it in most of Europe; said, since it is a guess. With a point anywhere, commas are text."""
+    rows = ["1,5;-2,25e1;0", "3;4,5;1", "5;60;0"]
+    text = "\n".join(["a;b;y", *rows] if headed else rows).replace(";", delimiter)
+    found, made = taken(text.encode(), wanted("x", 2))
+    assert made["x"].tolist() == [[1.5, -22.5], [3, 4.5], [5, 60]]
+    assert made["labels"].tolist() == [0, 1, 0]
+    assert any("decimal commas" in each for each in found["warnings"])
+    pointed = "a;b;y\n1.5;2;0,1\n3;4;1,1\n"
+    assert looked_at(pointed.encode())["labels"]["names"] == ["0,1", "1,1"]
+
+
+def test_an_excel_workbook_is_refused_as_one() -> None:
+    """It is a zip, but not of pictures."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("xl/workbook.xml", "<workbook/>")
+    assert "as CSV" in refused("unsupported-format", file.getvalue())
+
+
 def test_a_fraction_after_many_whole_numbers_is_kept() -> None:
     """Beyond the block from which types are guessed."""
     rows = ["a,b,y", *[f"{i % 7},1,{i % 2}" for i in range(900_000)], "0.5,1,1"]
