@@ -21,6 +21,7 @@ class Hinting:
 
     def __init__(self) -> None:
         self._waiting: queue.Queue[tuple[str, int] | None] = queue.Queue(BACKLOG)
+        self._over = False
         self._thread = threading.Thread(target=self._run, name="hinting", daemon=True)
 
     def __enter__(self) -> "Hinting":
@@ -30,6 +31,7 @@ class Hinting:
     def __exit__(self, *_: object) -> None:
         self.soon(None, 0)
         self._thread.join(LAST_SECONDS)
+        self._over = True
 
     def soon(self, evaluation: str | None, workers: int) -> None:
         """Hint at an evaluation that wants so many workers; None: no more will come. Never waits."""
@@ -39,8 +41,11 @@ class Hinting:
             log.warning("hint.postponed", evaluation=evaluation)
 
     def _run(self) -> None:
-        while (wanted := self._waiting.get()) is not None:
+        while (wanted := self._waiting.get()) is not None and not self._over:
             evaluation, workers = wanted
-            for _ in range(workers):
-                if not broker.hint_evaluation(evaluation):
-                    break
+            try:
+                for _ in range(workers):
+                    if not broker.hint_evaluation(evaluation):
+                        break
+            except Exception:  # one hint is lost, and the sweeper repeats it; without this thread, all would be
+                log.exception("hint.failed", evaluation=evaluation)

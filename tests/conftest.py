@@ -56,9 +56,9 @@ def alive(process: psutil.Process) -> bool:
 def use_broker(url: str) -> None:
     """Let this process hint to that broker. Celery keeps the connections to the first one it was told of."""
     broker.celery.conf.broker_url = url
+    kombu.pools.reset()  # first, or a thread that is sending would put a pool back that is about to be closed
     broker.celery.amqp._producer_pool = None
     broker.celery._pool = None
-    kombu.pools.reset()
 
 
 @pytest.fixture(autouse=True)

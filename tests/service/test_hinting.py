@@ -31,3 +31,22 @@ def test_a_hanging_broker_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> No
             hints.soon(f"ev_{number}", 1)
         assert hints._waiting.qsize() <= 3
     hanging.set()
+    hints._thread.join(60)
+    assert not hints._thread.is_alive()
+
+
+def test_what_a_library_raises_ends_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next hint is sent all the same."""
+    sent = []
+
+    def hint(evaluation: str) -> bool:
+        if evaluation == "ev_a":
+            raise RuntimeError("Acquire on closed pool")
+        sent.append(evaluation)
+        return True
+
+    monkeypatch.setattr(broker, "hint_evaluation", hint)
+    with Hinting() as hints:
+        hints.soon("ev_a", 1)
+        hints.soon("ev_b", 2)
+        wait_until(lambda: sent == ["ev_b", "ev_b"], "the second evaluation's hints")

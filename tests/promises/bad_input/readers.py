@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,14 @@ class Readers:
         """The child for this, warm: what it imports is no fault of the first file."""
         if name not in self._children:
             if name == "program":
-                self._children[name] = Converter(memory_bytes=CONVERTING, seconds=SECONDS, scratch=self._folder)
+                self._children[name] = converter = Converter(
+                    memory_bytes=CONVERTING, seconds=SECONDS, scratch=self._folder
+                )
+                none = self._folder / "none"
+                none.write_bytes(b"no program")
+                for kind in ("pt2", "torchscript"):
+                    with suppress(Refused):  # once torch is there
+                        converter.convert(none, kind, self._folder / "made.onnx")
             else:
                 self._children[name] = child = Child(
                     memory_bytes=MEMORY, seconds=SECONDS, threads=1, file_bytes=64 * MIB
