@@ -37,6 +37,8 @@ def _of_graph(graph: ir.Graph, known: Mapping[ir.Value, Shape]) -> int:
 def _of_node(node: ir.Node, known: Mapping[ir.Value, Shape]) -> int:
     operands = [() if value is None else known.get(value, ()) for value in node.inputs]
     results = [known.get(value, ()) for value in node.outputs]
+    if any(size < 0 for shape in (*operands, *results) for size in shape):
+        return 0  # what the file's own numbers come to, where they make no sense
     try:
         return _counted(node, operands, results)
     except (IndexError, ValueError):

@@ -38,6 +38,7 @@ def decoded(data: bytes, mode: str, name: str) -> Array:
         told = f"{name} has more than {PIXELS_LIMIT:,} pixels. Make it smaller, or leave it out."
         raise Refused("dataset-too-large", told) from error
     except Exception as error:  # a decoder on hostile bytes raises what it likes
-        why = "it is of none of these formats" if "cannot identify" in str(error) else str(error)[:90]
+        told = str(error)[:90] if isinstance(error, OSError | SyntaxError | ValueError) else "it is damaged"
+        why = "it is of none of these formats" if "cannot identify" in told else told
         raise malformed(f"{name} cannot be decoded as JPEG, PNG, BMP, WebP or GIF: {why}. Leave it out.") from error
     return pixels[:, :, None] if pixels.ndim == 2 else pixels

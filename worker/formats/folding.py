@@ -50,6 +50,22 @@ def inline_branches(graph: GraphProto) -> bool:
     return folder.inlined
 
 
+def constants(graph: GraphProto) -> dict[str, Numbers]:
+    """The numbers of small initializers, by name."""
+    return {tensor.name: row for tensor in graph.initializer if (row := _row(tensor)) is not None}
+
+
+def shapes(graph: GraphProto) -> dict[str, list[object]]:
+    """The sizes of a graph's values along their axes, by name, where the file or ONNX tells them."""
+    return {name: inference.sizes(value) for name, value in graphs.values(graph).items() if _has_shape(value)}
+
+
+def follow(node: NodeProto, known: dict[str, Numbers], shapes: Mapping[str, Sequence[object]]) -> None:
+    """Add to `known` what a node gives, as far as it can be told."""
+    if len(node.output) == 1 and (row := _result(node, known, shapes)) is not None:
+        known[node.output[0]] = row
+
+
 class _Folder:
     """inlined: has any branch been taken? It keeps the names unique when they come together in one graph."""
 
@@ -58,16 +74,14 @@ class _Folder:
         self._names = Counter(_defined(graph))
 
     def fold(self, graph: GraphProto, outside: Known) -> None:
-        known: dict[str, Numbers] = dict(outside)
-        known |= {tensor.name: row for tensor in graph.initializer if (row := _row(tensor)) is not None}
-        shapes = {name: inference.sizes(value) for name, value in graphs.values(graph).items() if _has_shape(value)}
-        nodes = self._nodes(graph, list(graph.node), known, shapes)
+        known = dict(outside) | constants(graph)
+        nodes = self._nodes(graph, list(graph.node), known, shapes(graph))
         copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
         del graph.node[:]
         graph.node.extend(copies)
 
     def _nodes(
-        self, graph: GraphProto, nodes: Sequence[NodeProto], known: dict[str, Numbers], shapes: dict[str, list[object]]
+        self, graph: GraphProto, nodes: Sequence[NodeProto], known: dict[str, Numbers], there: dict[str, list[object]]
     ) -> list[NodeProto]:
         """The nodes with branches in place of Ifs; `known` grows. Initializers of a branch move to the graph."""
         kept: list[NodeProto] = []
@@ -79,16 +93,15 @@ class _Folder:
                     self._names.subtract([] if other == branch else _defined(other))
                 renamed = self._renamed(branch)
                 graph.initializer.extend(renamed.initializer)
-                known |= {each.name: row for each in renamed.initializer if (row := _row(each)) is not None}
-                shapes |= {n: inference.sizes(v) for n, v in graphs.values(renamed).items() if _has_shape(v)}
+                known |= constants(renamed)
+                there |= shapes(renamed)
                 ends = zip(renamed.output, node.output, strict=False)
                 passed = [helper.make_node("Identity", [end.name], [name]) for end, name in ends if name]
-                kept += self._nodes(graph, [*renamed.node, *passed], known, shapes)
+                kept += self._nodes(graph, [*renamed.node, *passed], known, there)
                 continue
             for body in graphs.inner(node) if node.op_type == "If" else []:
                 self.fold(body, known)
-            if len(node.output) == 1 and (row := _result(node, known, shapes)) is not None:
-                known[node.output[0]] = row
+            follow(node, known, there)
             kept.append(node)
         return kept
 

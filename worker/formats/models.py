@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from onnx import ModelProto, defs, inliner
 
 from worker.formats import (
+    asked_sizes,
     classes,
     folding,
     graphs,
@@ -166,6 +167,7 @@ def _inlined(model: ModelProto) -> ModelProto:
 def _settle(model: ModelProto) -> None:
     """Name the open axes, infer shapes as far as they can be, and put branches that are always taken in place."""
     inputs.normalise(model)
+    asked_sizes.check(model.graph)
     inference.check_rows(model)
     inference.infer(model)
     if folding.inline_branches(model.graph):

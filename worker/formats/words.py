@@ -35,7 +35,7 @@ def _check(message: Message, left: int) -> int:
         if field.type == field.TYPE_MESSAGE:
             for each in value if several else [value]:
                 left = _check(each, left)
-        elif field.type == field.TYPE_STRING and not all(isinstance(each, str) for each in _listed(value, several)):
+        elif field.type == field.TYPE_STRING and not all(map(_is_text, _listed(value, several))):
             raise _no_text(field.name)
     return left
 
@@ -54,5 +54,10 @@ def _listed(value: Any, several: bool) -> list[Any]:
         return [None]
 
 
+def _is_text(word: Any) -> bool:
+    return isinstance(word, str) and "\0" not in word  # which no database keeps
+
+
 def _no_text(where: str) -> Refused:
-    return Refused("model-malformed", f"A name in the file ({where}) is no UTF-8 text. {weights.DAMAGED}")
+    told = f"A name in the file ({where}) is no UTF-8 text, or has a zero byte in it."
+    return Refused("model-malformed", f"{told} {weights.DAMAGED}")
