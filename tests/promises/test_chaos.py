@@ -14,7 +14,7 @@ from benchmarks.chaos.disks import CannotMountError
 from benchmarks.chaos.faults import ALL
 
 LEASE = 4.0  # seconds: short, and long enough that no claim is lost because this machine is busy
-ENOUGH = 30.0  # seconds after which a class adds no more faults, so that a busy machine ends as well
+ENOUGH = 15.0  # seconds after which a class adds no more faults, so that a busy machine ends as well
 BY_NAME = {fault.name: fault for fault in ALL}
 ON_SQLITE = {fault.name: fault.short for fault in ALL if "sqlite" in fault.databases and fault.disk is None}
 # What only PostgreSQL has, or where it differs.
