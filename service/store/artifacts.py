@@ -9,9 +9,10 @@ artifact, uploading its bytes again makes it `received`.
 """
 
 import json
+from collections.abc import Collection
 from typing import Any, Literal
 
-from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy import bindparam, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
@@ -27,6 +28,18 @@ DELETED = ("deleting", "deleted")
 INSPECTIONS = 3  # a file whose inspection crashes so often is refused
 GRAIN = 3_600.0  # seconds to which it is known when an artifact was last used
 
+Place = tuple[str, Kind, str]  # tenant, kind, digest
+
+_columns = (ArtifactRow.tenant, ArtifactRow.kind, ArtifactRow.digest)
+_wanted = (
+    ArtifactRow.tenant.in_(bindparam("tenants", expanding=True)),
+    ArtifactRow.kind.in_(KINDS),
+    ArtifactRow.digest.in_(bindparam("digests", expanding=True)),
+    ArtifactRow.state.in_(KEPT),
+)
+_HELD = select(*_columns, ArtifactRow.found).where(*_wanted).with_for_update(read=True)
+_LONG_UNUSED = select(*_columns).where(*_wanted, ArtifactRow.used_at < clock() - GRAIN).order_by(*_columns)
+
 
 def receive(db: Session, tenant: str, kind: Kind, digest: str, size: int, quota: int | None = None) -> bool:
     """Enter an upload. True if it is new: the caller then stores the bytes before this transaction ends.
@@ -36,7 +49,7 @@ def receive(db: Session, tenant: str, kind: Kind, digest: str, size: int, quota:
     moment waits at the row.
     """
     now = {"created_at": clock(), "hinted_at": clock(), "used_at": clock()}
-    fresh = {"state": "received", "found": None, "problem": None, "attempts": 0, **now}
+    fresh = {"state": "received", "found": None, "problem": None, "attempts": 0, "lease_until": None, **now}
     known = find(db, tenant, kind, digest)
     if quota is not None and (known is None or known.state == "refused"):
         quotas.check_bytes(db, tenant, size, quota)
@@ -112,12 +125,17 @@ def users() -> ColumnElement[bool]:
     return (EvaluationRow.tenant == ArtifactRow.tenant) & of_kind
 
 
-def use(db: Session, tenant: str, kind: Kind, digest: str) -> bool:
-    """May an evaluation be made of it? If so it stays until this transaction ends: who deletes it waits, and looks."""
-    kept = (_is(tenant, kind, digest), ArtifactRow.state.in_(KEPT))
+def hold(db: Session, places: Collection[Place]) -> dict[Place, str | None]:
+    """What was found in those uploads that evaluations may be made of. They stay until this transaction ends: who
+    deletes one waits, and looks."""
+    tenants, digests = {tenant for tenant, _, _ in places}, {digest for _, _, digest in places}
+    wanted, connection = {"tenants": sorted(tenants), "digests": sorted(digests)}, db.connection()
     # Not at every use: those who ask about the same model at the same time would wait for each other.
-    db.execute(update(ArtifactRow).where(*kept, ArtifactRow.used_at < clock() - GRAIN).values(used_at=clock()))
-    return db.scalar(select(ArtifactRow.digest).where(*kept).with_for_update(read=True)) is not None
+    for tenant, kind, digest in connection.execute(_LONG_UNUSED, wanted).all():
+        kept = (_is(tenant, kind, digest), ArtifactRow.state.in_(KEPT))
+        db.execute(update(ArtifactRow).where(*kept, ArtifactRow.used_at < clock() - GRAIN).values(used_at=clock()))
+    held = {(tenant, kind, digest): found for tenant, kind, digest, found in connection.execute(_HELD, wanted)}
+    return {place: held[place] for place in places if place in held}  # not what only another tenant asked for
 
 
 def dismiss(db: Session, tenant: str, kind: Kind, digest: str, unused: float | None = None) -> None:
