@@ -18,10 +18,13 @@ class Lots(Generic[Asked, Answer]):
     """Who asks what, and whether somebody is at work already. Belongs to one event loop.
 
     `work` answers a lot, each place with its answer or with what to raise. What it raises itself, all of the lot get.
+    `pause`: seconds to wait for more before the next lot, where somebody waits already; who comes alone never does.
     """
 
-    def __init__(self, work: Callable[[Sequence[Asked]], Sequence[Answer | Exception]], most: int) -> None:
-        self._work, self._most = work, most
+    def __init__(
+        self, work: Callable[[Sequence[Asked]], Sequence[Answer | Exception]], most: int, pause: float = 0.0
+    ) -> None:
+        self._work, self._most, self._pause = work, most, pause
         self._waiting: deque[tuple[Asked, asyncio.Future[Answer | Exception]]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._thread = CapacityLimiter(1)  # of our own: nobody else's work comes first
@@ -49,5 +52,7 @@ class Lots(Generic[Asked, Answer]):
                 for (_, place), answer in zip(lot, answers, strict=True):
                     if not place.done():  # else its caller has gone
                         place.set_result(answer)
+                if self._pause and 0 < len(self._waiting) < self._most:
+                    await asyncio.sleep(self._pause)
         finally:
             self._worker = None

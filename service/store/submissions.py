@@ -93,17 +93,15 @@ def enter(db: Session, lot: Sequence[Submission], allowed: quotas.Allowed | None
 
     An earlier answer is what the same Idempotency-Key made, or a success with the same fingerprint.
     """
+    if all(one.key is None for one in lot):  # then nothing can collide: ids are random, and uploads are held
+        return _Lot(db, lot, allowed).entered()
     try:
         with db.begin_nested():
             return _Lot(db, lot, allowed).entered()
-    except IntegrityError:  # somebody else entered one of the keys at the same moment
+    except IntegrityError:  # somebody else entered one of the keys at the same moment, and now we see it
         if len(lot) > 1:
             return [outcome for one in lot for outcome in enter(db, [one], allowed)]
-    try:
-        with db.begin_nested():
-            return _Lot(db, lot, allowed).entered()
-    except IntegrityError:
-        return [problems.NotFound(REMOVED)]
+        return _Lot(db, lot, allowed).entered()
 
 
 @dataclass
