@@ -107,7 +107,7 @@ def _leave_at_next_chunk(**_: Any) -> None:
 
 @app.task(name=broker.EVALUATE)
 def evaluate(evaluation: str) -> None:
-    """Work on the evaluation whose turn it is, and on the next, until nothing waits: so of many hints few are needed."""
+    """Work on the evaluation whose turn it is, then on the next, until nothing waits: of many hints few are needed."""
     place = workplace()
     try:
         while not stopping():

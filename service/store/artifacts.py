@@ -25,7 +25,7 @@ from service.store.tables import KEPT, UNENDED, ArtifactRow, EvaluationRow
 Kind = Literal["model", "dataset"]
 KINDS: tuple[Kind, ...] = ("model", "dataset")
 DELETED = ("deleting", "deleted")
-INSPECTIONS = 3  # a file whose inspection crashes so often is refused
+INSPECTIONS = 3  # tries; a file whose inspection crashes, or takes its worker along, so often is refused
 GRAIN = 3_600.0  # seconds to which it is known when an artifact was last used
 
 Place = tuple[str, Kind, str]  # tenant, kind, digest
@@ -85,14 +85,42 @@ def page(db: Session, tenant: str, kind: Kind, limit: int, before: tuple[float, 
     return list(db.scalars(rows.order_by(ArtifactRow.created_at.desc(), ArtifactRow.digest.desc()).limit(limit)))
 
 
-def begin_inspection(db: Session, tenant: str, kind: Kind, digest: str) -> int | None:
-    """Count one more try at inspecting. Returns which try it is, or None if there is nothing to inspect."""
+def begin_inspection(
+    db: Session, tenant: str, kind: Kind, digest: str, lease: float = 0.0, held: int | None = None
+) -> int | None:
+    """Count one more try at inspecting, for `lease` seconds. Returns which try it is; None: there is nothing to do.
+
+    Somebody else may be at it: then there is nothing to do either, until the lease has run out. Who goes on after its
+    own try says which it `held`.
+    """
+    free = ArtifactRow.lease_until.is_(None) | (ArtifactRow.lease_until <= clock())
     return db.scalar(
         update(ArtifactRow)
-        .where(_is(tenant, kind, digest), ArtifactRow.state == "received")
-        .values(attempts=ArtifactRow.attempts + 1, hinted_at=clock())
+        .where(
+            _is(tenant, kind, digest),
+            ArtifactRow.state == "received",
+            free if held is None else ArtifactRow.attempts == held,
+        )
+        .values(attempts=ArtifactRow.attempts + 1, hinted_at=clock(), lease_until=clock() + lease)
         .returning(ArtifactRow.attempts)
     )
+
+
+def keep_inspecting(db: Session, tenant: str, kind: Kind, digest: str, held: int, lease: float) -> None:
+    """Renew the lease of a try, if it is still that one."""
+    mine = (_is(tenant, kind, digest), ArtifactRow.state == "received", ArtifactRow.attempts == held)
+    db.execute(update(ArtifactRow).where(*mine).values(lease_until=clock() + lease))
+
+
+def leave_inspection(db: Session, tenant: str, kind: Kind, digest: str, held: int) -> None:
+    """Give a try back that was hampered by something else than the file: it does not count."""
+    mine = (_is(tenant, kind, digest), ArtifactRow.state == "received", ArtifactRow.attempts == held)
+    db.execute(update(ArtifactRow).where(*mine).values(attempts=held - 1, lease_until=None))
+
+
+def release_all(db: Session) -> None:
+    """End the lease of every inspection. Only for who knows that no worker lives."""
+    db.execute(update(ArtifactRow).where(ArtifactRow.state == "received").values(lease_until=None, hinted_at=0.0))
 
 
 def accept(db: Session, tenant: str, kind: Kind, digest: str, found: dict[str, Any]) -> None:
@@ -208,10 +236,14 @@ def seize(db: Session, tenant: str, kind: Kind, digest: str) -> bool:
 
 
 def uninspected(db: Session, patience: float, limit: int) -> list[tuple[str, Kind, str]]:
-    """Artifacts whose last hint is older than `patience` seconds; the hint counts as repeated from now."""
+    """Artifacts that nobody inspects, last hinted at more than `patience` seconds ago; the hint counts from now."""
     due = (
         select(ArtifactRow.tenant, ArtifactRow.kind, ArtifactRow.digest)
-        .where(ArtifactRow.state == "received", ArtifactRow.hinted_at < clock() - patience)
+        .where(
+            ArtifactRow.state == "received",
+            ArtifactRow.hinted_at < clock() - patience,
+            ArtifactRow.lease_until.is_(None) | (ArtifactRow.lease_until <= clock()),
+        )
         .order_by(ArtifactRow.hinted_at)
         .limit(limit)
     )
