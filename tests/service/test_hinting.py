@@ -53,8 +53,6 @@ def test_what_a_library_raises_ends_no_thread(monkeypatch: pytest.MonkeyPatch) -
         wait_until(lambda: sent == ["ev_b", "ev_b"], "the second evaluation's hints")
 
 
-
-
 def test_many_unread_hints_are_enough(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that follow a hint go on until nothing waits: a queue is not filled with what they need not read. Once it
     is short again, hints are sent again."""
