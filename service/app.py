@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from service import __version__, courier, notify, problems, retention, signing, sweeper
+from service import __version__, courier, descriptors, notify, problems, retention, signing, sweeper
 from service.api import artifacts, comparisons, document, evaluations, health, keys, signing_keys, staging, webhooks
 from service.api.admission import Admission
 from service.api.deps import Backends
@@ -152,6 +152,9 @@ def _as_problem(error: Exception) -> problems.Problem:
             return problems.BadRequest(str(error.detail))
         case OSError() if isinstance(full := staging.storage(error), problems.Problem):
             return full
+        case OSError() if error.errno in descriptors.SPENT:
+            log.error("descriptors.spent", error=str(error))
+            return problems.Busy("The service has as many files open as it can. Send the request again in a moment.")
         case _ if isinstance(error, session.AWAY) and not session.fault_of_ours(error):
             return _database(error)
         case _:
