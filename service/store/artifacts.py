@@ -159,8 +159,8 @@ def hold(db: Session, places: Collection[Place]) -> dict[Place, str | None]:
     tenants, digests = {tenant for tenant, _, _ in places}, {digest for _, _, digest in places}
     wanted, connection = {"tenants": sorted(tenants), "digests": sorted(digests)}, db.connection()
     # Not at every use: those who ask about the same model at the same time would wait for each other.
-    for tenant, kind, digest in connection.execute(_LONG_UNUSED, wanted).all():
-        kept = (_is(tenant, kind, digest), ArtifactRow.state.in_(KEPT))
+    for place in connection.execute(_LONG_UNUSED, wanted).all():
+        kept = (_is(*place), ArtifactRow.state.in_(KEPT))  # type: ignore[arg-type]
         db.execute(update(ArtifactRow).where(*kept, ArtifactRow.used_at < clock() - GRAIN).values(used_at=clock()))
     held = {(tenant, kind, digest): found for tenant, kind, digest, found in connection.execute(_HELD, wanted)}
     return {place: held[place] for place in places if place in held}  # not what only another tenant asked for

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import BindParameter, bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -60,7 +60,8 @@ class Entered:
 Outcome = Entered | Problem
 
 # By column and not by pair, since SQLite takes no index for pairs: what two tenants ask may find a third thing.
-_tenants, _names = bindparam("tenants", expanding=True), bindparam("names", expanding=True)
+_tenants: BindParameter[Any] = bindparam("tenants", expanding=True)
+_names: BindParameter[Any] = bindparam("names", expanding=True)
 _KEYS = select(IdempotencyRow.tenant, IdempotencyRow.key, IdempotencyRow.request, IdempotencyRow.evaluation).where(
     IdempotencyRow.tenant.in_(_tenants), IdempotencyRow.key.in_(_names)
 )
@@ -71,7 +72,7 @@ _SUCCESSES = (
     )
     .with_for_update(read=True)  # nobody forgets it while a key is made for it
 )
-_NEW_ROWS, _NEW_KEYS = insert(EvaluationRow.__table__), insert(IdempotencyRow.__table__)
+_NEW_ROWS, _NEW_KEYS = insert(EvaluationRow), insert(IdempotencyRow)
 
 
 def create(
@@ -184,7 +185,7 @@ class _Lot:
                 self.room[one.tenant] = quotas.Room(self.db, one.tenant, self.allowed)
             self.room[one.tenant].take()
         asked = one.asked
-        values = {
+        values: dict[str, Any] = {
             "id": ids.new("ev"),
             "tenant": one.tenant,
             "fingerprint": asked.fingerprint,

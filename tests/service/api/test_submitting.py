@@ -55,7 +55,8 @@ def stored(engine: Engine) -> int:
 
 def test_many_are_written_by_few_statements(engine: Engine, submitting: Submitting) -> None:
     """Forty submissions at once cost three commits and as many times the same statements; each is a row of its own."""
-    commits, statements = [], []
+    commits: list[Any] = []
+    statements: list[str] = []
     event.listen(engine, "commit", commits.append)
     event.listen(engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
     seen = entered(submitting, *(one(str(number)) for number in range(40)))
