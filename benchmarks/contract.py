@@ -21,6 +21,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+from service.api import waiting
 from service.app import create_app
 from service.schemas import SCOPES
 from service.settings import Settings
@@ -29,6 +30,7 @@ from service.store.session import connect, transaction
 from service.store.tenants import DEFAULT
 
 CONFIG = Path(__file__).with_suffix(".toml")
+EVENTS_SECONDS = 0.5  # of one stream
 SLOWEST = 5.0  # seconds that an answer may take, on a machine that does nothing else
 
 
@@ -42,7 +44,11 @@ class Served:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Served]:
-    """The API on a port of its own over a folder, which asks for keys; nobody inspects or evaluates."""
+    """The API on a port of its own over a folder, which asks for keys; nobody inspects or evaluates.
+
+    Streams of events end soon, since no evaluation does: the tool would wait for each until its own patience ends.
+    """
+    waiting.LONGEST = EVENTS_SECONDS
     os.environ["LESION_BROKER_URL"] = f"redis+socket://{folder}/nobody.sock"  # hints get lost, which is borne
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     settings = Settings(

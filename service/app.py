@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -15,7 +14,7 @@ from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from service import __version__, courier, notify, problems, retention, signing, sweeper
+from service import __version__, courier, descriptors, notify, problems, retention, signing, sweeper
 from service.api import artifacts, comparisons, document, evaluations, health, keys, signing_keys, staging, webhooks
 from service.api.admission import Admission
 from service.api.deps import Backends
@@ -25,6 +24,7 @@ from service.api.limiting import Limits
 from service.api.looking import Looks
 from service.api.queueing import Queue
 from service.api.shown import Showing
+from service.api.submitting import Submitting
 from service.hinting import Hinting
 from service.settings import Settings
 from service.store import session
@@ -37,7 +37,6 @@ Upload a model and an evaluation set; a worker deletes units at random, more and
 works. Networks that generalise survive the damage; networks that memorised do not (arXiv 1803.06959)."""
 
 DATABASE_SECONDS = 60.0  # that a start waits for a database
-WRITERS = 8  # submissions that are written at once; SQLite takes them one by one anyway
 
 log = structlog.get_logger()
 
@@ -84,12 +83,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         signer,
         showing,
         Looks(engine, showing),
-        hinting,
-        CapacityLimiter(WRITERS),
+        Submitting(engine, Queue(settings, engine), hinting, showing),
         names,
         Keyring(engine),
         Limits(settings),
-        Queue(settings, engine),
     )
     stop = threading.Event()
     tls = courier.trusting(settings.webhook_ca)
@@ -155,6 +152,9 @@ def _as_problem(error: Exception) -> problems.Problem:
             return problems.BadRequest(str(error.detail))
         case OSError() if isinstance(full := staging.storage(error), problems.Problem):
             return full
+        case OSError() if error.errno in descriptors.SPENT:
+            log.error("descriptors.spent", error=str(error))
+            return problems.Busy("The service has as many files open as it can. Send the request again in a moment.")
         case _ if isinstance(error, session.AWAY) and not session.fault_of_ours(error):
             return _database(error)
         case _:

@@ -196,10 +196,11 @@ def demo() -> None:
 def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] = None) -> None:
     """Run the API alone, as containers do. Settings come from LESION_*."""
 
-    from service import connections, leaving
+    from service import connections, descriptors, leaving
     from service.app import create_app
 
     logs.configure()
+    descriptors.raise_limit()
     settings = usage.settings()
     if listening is None:
         _check(settings)

@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service import problems
+from service import descriptors, problems
 from service.api.headers import ALWAYS
 
 HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers, or of whatever else is no body
@@ -20,7 +20,13 @@ HEAD_SECONDS = (
     14.0  # a second less than we promise: from a request's first byte, or from connecting, until its head is whole
 )
 HOST = re.compile(rb"(\[[\w:.%]+\]|[\w.~%-]*)(:\d{0,5})?", re.ASCII)
-REASONS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
+REASONS = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
+AGAIN = {"retry-after": "1"}
 UNREADABLE = "This is no HTTP/1.1 request that can be read: mend its first line, its headers or its chunks."
 
 
@@ -41,7 +47,10 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """A caller, who is to ask something soon."""
         super().connection_made(transport)
-        self._wait()
+        if len(self.connections) > descriptors.connections():  # this one among them
+            self._refuse(_too_many())
+        else:
+            self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended, whoever ended it."""
@@ -50,6 +59,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of a head, of a body or of neither."""
+        if self.transport.is_closing():
+            return  # refused already; what still comes is not read
         rested = self.timeout_keep_alive_task is not None
         self._fruitless += len(data)
         super().data_received(data)
@@ -137,10 +148,15 @@ class Connection(HttpToolsProtocol):
         """Say why, and hang up."""
         body = problem.json()
         told = {"content-type": problems.MEDIA, "content-length": str(len(body)), "connection": "close", **ALWAYS}
+        told |= problem.headers
         lines = [f"{name}: {value}\r\n".encode() for name, value in told.items()]
         status = f"HTTP/1.1 {problem.status} ".encode() + REASONS[problem.status] + b"\r\n"
         self.transport.write(status + b"".join(lines) + b"\r\n" + body)
         self.transport.close()
+
+
+def _too_many() -> problems.Problem:
+    return problems.Busy("The service has as many connections as it can. Connect again in a second.", headers=AGAIN)
 
 
 def _too_long() -> problems.Problem:

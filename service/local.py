@@ -25,7 +25,7 @@ from service import signing, valkey
 from service.broker import EVALUATIONS, INSPECTIONS
 from service.processes import GRACE, CannotStartError, Program, Supervisor
 from service.settings import Settings
-from service.store import evaluations, session
+from service.store import artifacts, evaluations, session
 
 WORKERS = {EVALUATIONS: "evaluate", INSPECTIONS: "inspect"}  # a worker's name, by the queue it reads
 # Whose parent of packages comes first on a child's path. Celery puts the working directory there, and a folder called
@@ -170,6 +170,7 @@ def _prepare_database(settings: Settings) -> None:
         if not settings.database_url:  # else workers elsewhere may live and hold claims
             with session.transaction(engine) as db:
                 evaluations.release_all(db)
+                artifacts.release_all(db)
     finally:
         engine.dispose()
 

@@ -19,11 +19,7 @@ log = structlog.get_logger()
 
 
 def run_once(engine: Engine, patience: float = PATIENCE) -> int:
-    """One sweep: hint again at all that waits for a worker. Returns how many hints were sent.
-
-    `patience` is for evaluations, which know their lease. An inspection has none: hinted at too soon, it would only be
-    done twice, and that where workers are slow already.
-    """
+    """One sweep: hint again at all that waits for a worker. Returns how many hints were sent."""
     hints = 0
     if _room(broker.EVALUATIONS):
         with transaction(engine) as db:
@@ -31,7 +27,7 @@ def run_once(engine: Engine, patience: float = PATIENCE) -> int:
         hints += sum(broker.hint_evaluation(evaluation) for evaluation, missing in wanted for _ in range(missing))
     if _room(broker.INSPECTIONS):
         with transaction(engine) as db:
-            uninspected = artifacts.uninspected(db, PATIENCE, BATCH)
+            uninspected = artifacts.uninspected(db, patience, BATCH)
         hints += sum(broker.hint_inspection(*artifact) for artifact in uninspected)
     with transaction(engine) as db:
         deliveries.forget(db, DELIVERIES_KEPT)

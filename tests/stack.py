@@ -68,13 +68,13 @@ class Stack:
 def running(folder: Path, database: str, valkey: str, **changes: Any) -> Iterator[Stack]:
     """The service without workers on an empty folder, an empty database and a shared, emptied broker."""
     changes.setdefault("inspect_wait", 60)  # on a busy machine an inspection takes long, and a 202 is no verdict
+    changes.setdefault("sweep_seconds", 0.25)
     redis.Redis(unix_socket_path=valkey.removeprefix("redis+socket://")).flushall()
     settings = Settings(
         data=folder,
         database_url=database,
         broker_url=valkey,
         lease_seconds=LEASE,
-        sweep_seconds=0.25,
         threads=1,
         **changes,
     )

@@ -2,5 +2,5 @@
 
     tasks ─► runner | inspector ─► sandbox (a child process) ─► formats | ablation
 
-Only tasks, runner, inspector, course, heart and scratch know of `service`; what runs in a child knows no secret.
+Only tasks, runner, inspector, course, heart, pulse and scratch know of `service`; what runs in a child knows no secret.
 """

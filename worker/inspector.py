@@ -1,11 +1,13 @@
 """Looks at one upload in a child process and writes down what it is, or why it is refused."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from service import problems
 from service.settings import Settings
@@ -16,6 +18,7 @@ from service.store.session import transaction
 from worker import scratch
 from worker.formats.refusals import Refused
 from worker.outcomes import as_problem
+from worker.pulse import Pulse
 from worker.sandbox import conversion
 from worker.sandbox.parent import Child, Crashed, TimedOut
 
@@ -27,15 +30,20 @@ log = structlog.get_logger()
 def inspect(settings: Settings, engine: Engine, blobs: Blobs, tenant: str, kind: Kind, digest: str) -> None:
     """Inspect an artifact that is `received`: it becomes `ready` or `refused`. Does nothing for any other.
 
-    A crash of the child is tried again; a file that crashes it every time is refused.
+    A crash of the child is tried again; a file that crashes it every time, or whose every inspector vanished, is
+    refused.
     """
+    attempt = None
     while True:
         with transaction(engine) as db:
-            attempt = artifacts.begin_inspection(db, tenant, kind, digest)
+            attempt = artifacts.begin_inspection(db, tenant, kind, digest, settings.lease_seconds, attempt)
         if attempt is None:
             return
+        if attempt > artifacts.INSPECTIONS:
+            return _refuse(engine, blobs, tenant, kind, digest, _lost(kind))
         try:
-            found = _look(settings, blobs, tenant, kind, digest)
+            with Pulse(engine, settings.lease_seconds, tenant, kind, digest, attempt):
+                found = _look(settings, blobs, tenant, kind, digest)
         except (Crashed, TimedOut, Refused) as error:
             problem = as_problem(error)
             if isinstance(error, Crashed) and attempt < artifacts.INSPECTIONS:
@@ -44,9 +52,19 @@ def inspect(settings: Settings, engine: Engine, blobs: Blobs, tenant: str, kind:
                 )
                 continue
             return _refuse(engine, blobs, tenant, kind, digest, problem)
+        except Exception:  # a disk or a store that fails says nothing of the file
+            with suppress(SQLAlchemyError), transaction(engine) as db:
+                artifacts.leave_inspection(db, tenant, kind, digest, attempt)
+            raise
         with transaction(engine) as db:
             artifacts.accept(db, tenant, kind, digest, found)
         return
+
+
+def _lost(kind: Kind) -> problems.Problem:
+    return problems.ModelCrashed(
+        f"{artifacts.INSPECTIONS} workers died while they read this {kind}: it may have taken their memory."
+    )
 
 
 def _look(settings: Settings, blobs: Blobs, tenant: str, kind: Kind, digest: str) -> dict[str, Any]:

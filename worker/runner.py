@@ -40,8 +40,11 @@ class Stopping(Protocol):
     def __bool__(self) -> bool: ...
 
 
-def run(settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, stopping: Stopping) -> None:
-    """Work on a claimed evaluation until it is decided, lost, cancelled, or this worker stops."""
+def run(settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, stopping: Stopping) -> bool:
+    """Work on a claimed evaluation until it is decided, lost, cancelled, or this worker stops.
+
+    False if this worker had better take no other at once, since its disk is full.
+    """
     with ExitStack() as stack:
         run = Run(settings, engine, blobs, claim, stack.enter_context(scratch.folder(settings.scratch)))
         stack.callback(run.close)
@@ -51,8 +54,9 @@ def run(settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, stopping
             run.work(stopping)
         except ClaimLostError:
             if heart.late:
-                return _fail(engine, claim, _too_late(limit))
-            log.info("evaluation.lost", evaluation=claim.evaluation, epoch=claim.epoch)
+                _fail(engine, claim, _too_late(limit))
+            else:
+                log.info("evaluation.lost", evaluation=claim.evaluation, epoch=claim.epoch)
         except problems.Problem as problem:
             _fail(engine, claim, problem)
         except OSError as error:
@@ -60,9 +64,11 @@ def run(settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, stopping
                 raise
             log.warning("evaluation.no_room", evaluation=claim.evaluation, error=str(error))
             run.release()
+            return False
         except (Crashed, TimedOut):
             if not heart.lost:  # a lost heart kills the child; anything else is a fault of ours
                 raise
+    return True
 
 
 def _too_late(limit: float) -> problems.Problem:

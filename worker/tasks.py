@@ -107,15 +107,14 @@ def _leave_at_next_chunk(**_: Any) -> None:
 
 @app.task(name=broker.EVALUATE)
 def evaluate(evaluation: str) -> None:
-    """Work on the evaluation whose turn it is: the one hinted at is one of those that wait."""
+    """Work on the evaluation whose turn it is, then on the next, until nothing waits: of many hints few are needed."""
     place = workplace()
-    if stopping():
-        return
     try:
-        with transaction(place.engine) as db:
-            claim = turns.claim_next(db, place.name, place.settings.lease_seconds)
-        if claim is not None:
-            runner.run(place.settings, place.engine, place.blobs, claim, stopping())
+        while not stopping():
+            with transaction(place.engine) as db:
+                claim = turns.claim_next(db, place.name, place.settings.lease_seconds)
+            if claim is None or not runner.run(place.settings, place.engine, place.blobs, claim, stopping()):
+                return
     except (SQLAlchemyError, OSError) as error:  # the lease runs out, and the sweeper asks somebody else
         log.warning("evaluation.left", evaluation=evaluation, error=str(error))
 

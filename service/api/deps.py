@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from anyio import CapacityLimiter
 from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from sqlalchemy import Engine
@@ -17,9 +16,8 @@ from service.api.headers import ANSWER_HEADERS
 from service.api.keyring import Keyring, refused
 from service.api.limiting import Limits
 from service.api.looking import Looks
-from service.api.queueing import Queue
 from service.api.shown import Showing
-from service.hinting import Hinting
+from service.api.submitting import Submitting
 from service.problems import Problem
 from service.schemas import SCOPES, Scope
 from service.settings import Settings
@@ -40,12 +38,10 @@ class Backends:
     signer: Signer
     showing: Showing
     looks: Looks
-    hinting: Hinting
-    writers: CapacityLimiter  # threads for those who submit, so that they keep nobody else from having one
+    submitting: Submitting
     names: Names
     keyring: Keyring
     limits: Limits
-    queue: Queue
 
 
 async def _backends(request: Request) -> Backends:

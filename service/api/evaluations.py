@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from functools import lru_cache, partial
 from typing import Annotated, Any, Literal
 
 from anyio import to_thread
@@ -16,8 +17,8 @@ from service.api.document import CREATE_BODY
 from service.api.intake import Received
 from service.api.shown import Shown
 from service.store import artifacts, evaluations, listing, retention
-from service.store.session import reading, transaction
-from service.store.tables import ArtifactRow, EvaluationRow
+from service.store.session import reading
+from service.store.submissions import Submission
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
 
@@ -91,32 +92,11 @@ async def create(
     return _answer(shown, request)
 
 
-def _entered(backends: Backends, row: EvaluationRow, new: bool) -> Shown:
-    """What has been committed: a new row is hinted at."""
-    if new:
-        backends.hinting.soon(row.id, row.workers)
-    return backends.showing.show(row)
-
-
 async def _from_json(request: Request, backends: Backends, caller: Caller, key: str | None) -> Shown:
     asked = body.parsed(schemas.NewEvaluation, await body.small(request))
-
-    def enter() -> Shown:
-        allowed = backends.queue.allowed()
-        with transaction(backends.engine) as db:
-            model = artifacts.find(db, caller.tenant, "model", asked.model)
-            dataset = artifacts.find(db, caller.tenant, "dataset", asked.dataset)
-            for name, digest, row in (("model", asked.model, model), ("dataset", asked.dataset, dataset)):
-                if row is None or row.state == "refused":
-                    raise problems.NotFound(f"There is no {name} {digest}; upload it with POST /v1/{name}s first.")
-            assert model is not None
-            assert dataset is not None
-            _check(model, dataset, asked.config)
-            wanted = _asked(asked.model, asked.dataset, asked.config)
-            entered = evaluations.create(db, caller.tenant, wanted, key, allowed)
-        return _entered(backends, *entered)
-
-    return await to_thread.run_sync(enter, limiter=backends.writers)
+    wanted = _asked(asked.model, asked.dataset, asked.config)
+    suits = partial(_check, asked.config)
+    return await backends.submitting.enter(Submission(caller.tenant, wanted, key, suits, named=True))
 
 
 async def _from_form(request: Request, backends: Backends, caller: Caller, key: str | None) -> Shown:
@@ -144,23 +124,21 @@ async def _enter(
     backends: Backends, caller: Caller, brought: list[Received], config: schemas.Config, key: str | None
 ) -> Shown:
     model, dataset = await intake.admitted(backends, *brought)
-    _check(model, dataset, config)
     wanted = _asked(model.digest, dataset.digest, config)
-
-    def enter() -> Shown:
-        allowed = backends.queue.allowed()
-        with transaction(backends.engine) as db:
-            entered = evaluations.create(db, caller.tenant, wanted, key, allowed)
-        return _entered(backends, *entered)
-
-    return await to_thread.run_sync(enter, limiter=backends.writers)
+    return await backends.submitting.enter(Submission(caller.tenant, wanted, key, partial(_check, config)))
 
 
-def _check(model: ArtifactRow, dataset: ArtifactRow, config: schemas.Config) -> None:
+def _check(config: schemas.Config, model: str | None, dataset: str | None) -> None:
     """Refuse what cannot go together, as far as both have been inspected; the worker checks it again."""
-    found = artifacts.found(model), artifacts.found(dataset)
-    if found[0] is not None and found[1] is not None:
-        pairing.check(found[0], found[1], config)
+    if model is not None and dataset is not None:
+        pairing.check(_found(model), _found(dataset), config)
+
+
+@lru_cache(256)
+def _found(text: str) -> pairing.Found:
+    """What was found in an upload; many ask about the same one. Only to be read."""
+    found: pairing.Found = json.loads(text)
+    return found
 
 
 def _asked(model: str, dataset: str, config: schemas.Config) -> evaluations.Asked:

@@ -1,5 +1,6 @@
 """Request bodies to staging files: streamed, counted against a limit, never held in memory."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -84,15 +85,25 @@ async def _form(request: Request, reader: "_FormReader", boundary: bytes | None)
 
 
 async def _pump(request: Request, most: int, write: Callable[[bytes], Any]) -> None:
-    """Hand the body on in pieces of about a MiB, so that threads are entered rarely and the loop is never held up."""
+    """Hand the body on in pieces of about a MiB, so that threads are entered rarely and the loop is never held up.
+
+    One piece is hashed and written while the next one comes in.
+    """
     pieces: list[bytes] = []
     gathered = 0
-    async for data in body.pieces(request, most):
-        pieces.append(data)
-        gathered += len(data)
-        if gathered >= PIECE:
-            await to_thread.run_sync(write, b"".join(pieces))
-            pieces, gathered = [], 0
+    writing: asyncio.Task[Any] | None = None
+    try:
+        async for data in body.pieces(request, most):
+            pieces.append(data)
+            gathered += len(data)
+            if gathered >= PIECE:
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(to_thread.run_sync(write, b"".join(pieces)))
+                pieces, gathered = [], 0
+    finally:
+        if writing is not None:  # whatever happened: nobody may close the file under the thread
+            await writing
     if gathered:
         await to_thread.run_sync(write, b"".join(pieces))
 

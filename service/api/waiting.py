@@ -18,6 +18,7 @@ from service.api.shown import Shown
 
 FIRST_LOOK, SLOWEST_LOOK = 0.02, 0.25  # seconds between looks at the row: quick at first, for small evaluations
 EVENT_LOOK = 0.1
+LONGEST = 3600.0  # seconds of one stream; who follows comes back, as browsers do by themselves
 
 
 def asked(request: Request, wait: float | None, most: float) -> float:
@@ -45,9 +46,9 @@ async def ended(looks: Looks, tenant: str, evaluation: str, seconds: float) -> S
 
 async def events(looks: Looks, tenant: str, evaluation: str) -> AsyncIterator[ServerSentEvent]:
     """`progress` whenever the row changed, `ended` once. Each event tells all, so a reader may come and go."""
-    told = b""
+    told, until = b"", time.monotonic() + LONGEST
     with admission.aside():
-        while not leaving.begun():  # who follows comes back, to a process that stays
+        while not leaving.begun() and time.monotonic() < until:  # who follows comes back, to a process that stays
             shown = await looks.look(tenant, evaluation)
             if shown.over:
                 yield ServerSentEvent(event="ended", raw_data=shown.body.decode())

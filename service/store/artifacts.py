@@ -9,9 +9,10 @@ artifact, uploading its bytes again makes it `received`.
 """
 
 import json
+from collections.abc import Collection
 from typing import Any, Literal
 
-from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy import bindparam, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
@@ -24,8 +25,20 @@ from service.store.tables import KEPT, UNENDED, ArtifactRow, EvaluationRow
 Kind = Literal["model", "dataset"]
 KINDS: tuple[Kind, ...] = ("model", "dataset")
 DELETED = ("deleting", "deleted")
-INSPECTIONS = 3  # a file whose inspection crashes so often is refused
+INSPECTIONS = 3  # tries; a file whose inspection crashes, or takes its worker along, so often is refused
 GRAIN = 3_600.0  # seconds to which it is known when an artifact was last used
+
+Place = tuple[str, Kind, str]  # tenant, kind, digest
+
+_columns = (ArtifactRow.tenant, ArtifactRow.kind, ArtifactRow.digest)
+_wanted = (
+    ArtifactRow.tenant.in_(bindparam("tenants", expanding=True)),
+    ArtifactRow.kind.in_(KINDS),
+    ArtifactRow.digest.in_(bindparam("digests", expanding=True)),
+    ArtifactRow.state.in_(KEPT),
+)
+_HELD = select(*_columns, ArtifactRow.found).where(*_wanted).with_for_update(read=True)
+_LONG_UNUSED = select(*_columns).where(*_wanted, ArtifactRow.used_at < clock() - GRAIN).order_by(*_columns)
 
 
 def receive(db: Session, tenant: str, kind: Kind, digest: str, size: int, quota: int | None = None) -> bool:
@@ -36,7 +49,7 @@ def receive(db: Session, tenant: str, kind: Kind, digest: str, size: int, quota:
     moment waits at the row.
     """
     now = {"created_at": clock(), "hinted_at": clock(), "used_at": clock()}
-    fresh = {"state": "received", "found": None, "problem": None, "attempts": 0, **now}
+    fresh = {"state": "received", "found": None, "problem": None, "attempts": 0, "lease_until": None, **now}
     known = find(db, tenant, kind, digest)
     if quota is not None and (known is None or known.state == "refused"):
         quotas.check_bytes(db, tenant, size, quota)
@@ -72,14 +85,42 @@ def page(db: Session, tenant: str, kind: Kind, limit: int, before: tuple[float, 
     return list(db.scalars(rows.order_by(ArtifactRow.created_at.desc(), ArtifactRow.digest.desc()).limit(limit)))
 
 
-def begin_inspection(db: Session, tenant: str, kind: Kind, digest: str) -> int | None:
-    """Count one more try at inspecting. Returns which try it is, or None if there is nothing to inspect."""
+def begin_inspection(
+    db: Session, tenant: str, kind: Kind, digest: str, lease: float = 0.0, held: int | None = None
+) -> int | None:
+    """Count one more try at inspecting, for `lease` seconds. Returns which try it is; None: there is nothing to do.
+
+    Somebody else may be at it: then there is nothing to do either, until the lease has run out. Who goes on after its
+    own try says which it `held`.
+    """
+    free = ArtifactRow.lease_until.is_(None) | (ArtifactRow.lease_until <= clock())
     return db.scalar(
         update(ArtifactRow)
-        .where(_is(tenant, kind, digest), ArtifactRow.state == "received")
-        .values(attempts=ArtifactRow.attempts + 1, hinted_at=clock())
+        .where(
+            _is(tenant, kind, digest),
+            ArtifactRow.state == "received",
+            free if held is None else ArtifactRow.attempts == held,
+        )
+        .values(attempts=ArtifactRow.attempts + 1, hinted_at=clock(), lease_until=clock() + lease)
         .returning(ArtifactRow.attempts)
     )
+
+
+def keep_inspecting(db: Session, tenant: str, kind: Kind, digest: str, held: int, lease: float) -> None:
+    """Renew the lease of a try, if it is still that one."""
+    mine = (_is(tenant, kind, digest), ArtifactRow.state == "received", ArtifactRow.attempts == held)
+    db.execute(update(ArtifactRow).where(*mine).values(lease_until=clock() + lease))
+
+
+def leave_inspection(db: Session, tenant: str, kind: Kind, digest: str, held: int) -> None:
+    """Give a try back that was hampered by something else than the file: it does not count."""
+    mine = (_is(tenant, kind, digest), ArtifactRow.state == "received", ArtifactRow.attempts == held)
+    db.execute(update(ArtifactRow).where(*mine).values(attempts=held - 1, lease_until=None))
+
+
+def release_all(db: Session) -> None:
+    """End the lease of every inspection. Only for who knows that no worker lives."""
+    db.execute(update(ArtifactRow).where(ArtifactRow.state == "received").values(lease_until=None, hinted_at=0.0))
 
 
 def accept(db: Session, tenant: str, kind: Kind, digest: str, found: dict[str, Any]) -> None:
@@ -112,12 +153,17 @@ def users() -> ColumnElement[bool]:
     return (EvaluationRow.tenant == ArtifactRow.tenant) & of_kind
 
 
-def use(db: Session, tenant: str, kind: Kind, digest: str) -> bool:
-    """May an evaluation be made of it? If so it stays until this transaction ends: who deletes it waits, and looks."""
-    kept = (_is(tenant, kind, digest), ArtifactRow.state.in_(KEPT))
+def hold(db: Session, places: Collection[Place]) -> dict[Place, str | None]:
+    """What was found in those uploads that evaluations may be made of. They stay until this transaction ends: who
+    deletes one waits, and looks."""
+    tenants, digests = {tenant for tenant, _, _ in places}, {digest for _, _, digest in places}
+    wanted, connection = {"tenants": sorted(tenants), "digests": sorted(digests)}, db.connection()
     # Not at every use: those who ask about the same model at the same time would wait for each other.
-    db.execute(update(ArtifactRow).where(*kept, ArtifactRow.used_at < clock() - GRAIN).values(used_at=clock()))
-    return db.scalar(select(ArtifactRow.digest).where(*kept).with_for_update(read=True)) is not None
+    for place in connection.execute(_LONG_UNUSED, wanted).all():
+        kept = (_is(*place), ArtifactRow.state.in_(KEPT))  # type: ignore[arg-type]
+        db.execute(update(ArtifactRow).where(*kept, ArtifactRow.used_at < clock() - GRAIN).values(used_at=clock()))
+    held = {(tenant, kind, digest): found for tenant, kind, digest, found in connection.execute(_HELD, wanted)}
+    return {place: held[place] for place in places if place in held}  # not what only another tenant asked for
 
 
 def dismiss(db: Session, tenant: str, kind: Kind, digest: str, unused: float | None = None) -> None:
@@ -190,10 +236,14 @@ def seize(db: Session, tenant: str, kind: Kind, digest: str) -> bool:
 
 
 def uninspected(db: Session, patience: float, limit: int) -> list[tuple[str, Kind, str]]:
-    """Artifacts whose last hint is older than `patience` seconds; the hint counts as repeated from now."""
+    """Artifacts that nobody inspects, last hinted at more than `patience` seconds ago; the hint counts from now."""
     due = (
         select(ArtifactRow.tenant, ArtifactRow.kind, ArtifactRow.digest)
-        .where(ArtifactRow.state == "received", ArtifactRow.hinted_at < clock() - patience)
+        .where(
+            ArtifactRow.state == "received",
+            ArtifactRow.hinted_at < clock() - patience,
+            ArtifactRow.lease_until.is_(None) | (ArtifactRow.lease_until <= clock()),
+        )
         .order_by(ArtifactRow.hinted_at)
         .limit(limit)
     )

@@ -1,4 +1,4 @@
-"""The life of an evaluation's row: created, claimed, beating, ended; every step a compare-and-set.
+"""The life of an evaluation's row: claimed, beating, ended; every step a compare-and-set. Submissions make them.
 
     queued ── claim ──> running ── finish ──> succeeded
        │                   ├────── fail ────> failed
@@ -11,17 +11,15 @@ nothing any more. Up to `workers` claims on one evaluation live at a time.
 from dataclasses import dataclass
 
 from sqlalchemy import and_, delete, exists, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from service import problems, schemas
-from service.store import artifacts, deliveries, ids, quotas
+from service.store import deliveries
 from service.store.session import clock
-from service.store.tables import UNENDED, ChunkRow, ClaimRow, EvaluationRow, IdempotencyRow
+from service.store.tables import UNENDED, ChunkRow, ClaimRow, EvaluationRow
 
 NOBODY = 0  # an epoch that no claim has
-REMOVED = "The model or the dataset was removed meanwhile; upload it again."
 
 
 @dataclass(frozen=True)
@@ -51,71 +49,6 @@ class Asked:
     config: str
     workers: int
     fingerprint: str
-
-
-def create(
-    db: Session, tenant: str, asked: Asked, key: str | None = None, allowed: quotas.Allowed | None = None
-) -> tuple[EvaluationRow, bool]:
-    """Queue an evaluation, or find the one that answers already. Returns the row and whether it is new.
-
-    An earlier answer is what the same Idempotency-Key made, or a success with the same fingerprint. Raises `NotFound`
-    if an artifact is gone, `IdempotencyReused` for a key of another request, `QuotaExceeded`, `QueueFull`.
-    """
-    try:
-        with db.begin_nested():
-            return _create(db, tenant, asked, key, allowed)
-    except IntegrityError:
-        pass
-    if key is not None and db.get(IdempotencyRow, (tenant, key)) is not None:  # the same request, at the same moment
-        return _create(db, tenant, asked, key, allowed)
-    raise problems.NotFound(REMOVED)
-
-
-def _create(
-    db: Session, tenant: str, asked: Asked, key: str | None, allowed: quotas.Allowed | None
-) -> tuple[EvaluationRow, bool]:
-    if key is not None and (known := db.get(IdempotencyRow, (tenant, key))) is not None:
-        if known.request != asked.fingerprint:
-            raise problems.IdempotencyReused("Use a new Idempotency-Key, or repeat the first request unchanged.")
-        return get(db, tenant, known.evaluation), False
-    row, new = _known(db, tenant, asked.fingerprint), False
-    if row is None:
-        if allowed is not None:
-            quotas.check_evaluations(db, tenant, allowed)
-        row, new = _insert(db, tenant, asked), True
-    if key is not None:
-        values = {"request": asked.fingerprint, "evaluation": row.id, "created_at": clock()}
-        db.execute(insert(IdempotencyRow).values(tenant=tenant, key=key, **values))
-    return row, new
-
-
-def _known(db: Session, tenant: str, fingerprint: str) -> EvaluationRow | None:
-    same = (EvaluationRow.tenant == tenant, EvaluationRow.fingerprint == fingerprint)
-    known = select(EvaluationRow).where(*same, EvaluationRow.state == "succeeded").order_by(EvaluationRow.id).limit(1)
-    return db.scalar(known.with_for_update(read=True))  # nobody forgets it while a key is made for it
-
-
-def _insert(db: Session, tenant: str, asked: Asked) -> EvaluationRow:
-    if not (artifacts.use(db, tenant, "model", asked.model) and artifacts.use(db, tenant, "dataset", asked.dataset)):
-        raise problems.NotFound(REMOVED)
-    row: EvaluationRow | None = db.scalar(
-        insert(EvaluationRow)
-        .values(
-            id=ids.new("ev"),
-            tenant=tenant,
-            fingerprint=asked.fingerprint,
-            model=asked.model,
-            dataset=asked.dataset,
-            config=asked.config,
-            workers=asked.workers,
-            state="queued",
-            created_at=clock(),
-            hinted_at=clock(),
-        )
-        .returning(EvaluationRow)
-    )
-    assert row is not None
-    return row
 
 
 def get(db: Session, tenant: str, evaluation: str) -> EvaluationRow:

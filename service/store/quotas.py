@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service import problems
-from service.store.tables import KEPT, ArtifactRow, EvaluationRow, TenantRow
+from service.store.tables import KEPT, UNENDED, ArtifactRow, EvaluationRow, TenantRow
 
-AT_ONCE = 500  # transactions that may be under way together; PostgreSQL itself allows 100 unless told
+AT_ONCE = 500  # evaluations that may be under way together, in transactions that are not committed yet
 LATER = {"Retry-After": "30"}
+
+_some = select(EvaluationRow.id).where(EvaluationRow.tenant == bindparam("tenant"), EvaluationRow.state.in_(UNENDED))
+_UNENDED = select(func.count()).select_from(_some.limit(bindparam("most")).subquery())
 
 
 @dataclass(frozen=True)
@@ -20,23 +23,33 @@ class Allowed:
     queue_full: bool = False
 
 
-def check_evaluations(db: Session, tenant: str, allowed: Allowed) -> None:
-    """Raise `QueueFull` or `QuotaExceeded` if there is no room for one more evaluation.
+class Room:
+    """How many evaluations more a tenant may have, within one transaction.
 
     The tenant's row is locked only near the limit: there, one caller after the other counts.
     """
-    if allowed.queue_full:
-        raise problems.QueueFull("Too many evaluations are queued. Try again later.", headers=LATER)
-    most = _own(db, tenant, TenantRow.max_evaluations, allowed.evaluations)
-    if _unended(db, tenant, most) + AT_ONCE <= most:
-        return
-    _lock(db, tenant)
-    if _unended(db, tenant, most) >= most:
-        raise problems.QuotaExceeded(
-            f"{most:,} evaluations are queued or running, as many as this tenant may have. Wait for one to end, or "
-            "cancel one with DELETE /v1/evaluations/{id}.",
-            headers=LATER,
-        )
+
+    def __init__(self, db: Session, tenant: str, allowed: Allowed) -> None:
+        self._full = allowed.queue_full
+        if self._full:
+            return
+        self._most = _own(db, tenant, TenantRow.max_evaluations, allowed.evaluations)
+        self._left = self._most - _unended(db, tenant, self._most)
+        if self._left < AT_ONCE:
+            _lock(db, tenant)
+            self._left = self._most - _unended(db, tenant, self._most)
+
+    def take(self) -> None:
+        """Use the place of one; raises `QueueFull` or `QuotaExceeded` if there is none."""
+        if self._full:
+            raise problems.QueueFull("Too many evaluations are queued. Try again later.", headers=LATER)
+        if self._left <= 0:
+            raise problems.QuotaExceeded(
+                f"{self._most:,} evaluations are queued or running, as many as this tenant may have. Wait for one to "
+                "end, or cancel one with DELETE /v1/evaluations/{id}.",
+                headers=LATER,
+            )
+        self._left -= 1
 
 
 def check_bytes(db: Session, tenant: str, size: int, default: int) -> None:
@@ -60,7 +73,7 @@ def queued(db: Session) -> int:
 
 
 def _own(db: Session, tenant: str, column: InstrumentedAttribute[int | None], default: int) -> int:
-    own = db.scalar(select(column).where(TenantRow.id == tenant))
+    own = db.connection().execute(select(column).where(TenantRow.id == tenant)).scalar_one_or_none()
     return default if own is None else own
 
 
@@ -71,11 +84,7 @@ def _stored(db: Session, tenant: str) -> int:
 
 def _unended(db: Session, tenant: str, most: int) -> int:
     """Queued and running, counted up to the limit."""
-    found = 0
-    for state in ("queued", "running"):
-        some = select(EvaluationRow.id).where(EvaluationRow.tenant == tenant, EvaluationRow.state == state).limit(most)
-        found += db.scalar(select(func.count()).select_from(some.subquery())) or 0
-    return found
+    return int(db.connection().execute(_UNENDED, {"tenant": tenant, "most": most}).scalar_one())
 
 
 def _lock(db: Session, tenant: str) -> None:

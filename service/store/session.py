@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 from sqlalchemy.ext.compiler import compiles
@@ -49,6 +49,14 @@ def _sqlite_clock(_element: clock, _compiler: SQLCompiler, **_: Any) -> str:
 def _postgresql_clock(_element: clock, _compiler: SQLCompiler, **_: Any) -> str:
     # Not now(): that is the transaction's start, and a claim may have waited for a lock since then.
     return "extract(epoch from clock_timestamp())::float8"
+
+
+_NOW = select(clock())
+
+
+def now(db: Session) -> float:
+    """The database's clock, read once for much that is written together."""
+    return float(db.connection().execute(_NOW).scalar_one())
 
 
 def connect(url: str) -> Engine:

@@ -82,6 +82,7 @@ class ArtifactRow(Base):
     created_at: Mapped[float] = mapped_column(Float(53))
     hinted_at: Mapped[float] = mapped_column(Float(53))
     used_at: Mapped[float] = mapped_column(Float(53))
+    lease_until: Mapped[float | None] = mapped_column(Float(53))  # of the inspection under way
 
 
 class EvaluationRow(Base):
@@ -96,7 +97,7 @@ class EvaluationRow(Base):
         Index("evaluations_by_tenant", "tenant", "id"),
         Index("evaluations_by_state_and_tenant", "state", "tenant", "id"),
         Index("evaluations_by_end", "ended_at"),
-        Index("evaluations_by_fingerprint", "tenant", "fingerprint"),
+        Index("evaluations_by_fingerprint", "tenant", "fingerprint", "state"),
         Index("evaluations_by_model", "tenant", "model_kind", "model"),
         Index("evaluations_by_dataset", "tenant", "dataset_kind", "dataset"),
     )

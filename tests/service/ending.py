@@ -7,7 +7,7 @@ from sqlalchemy import Engine, insert
 from sqlalchemy.orm import Session
 
 from service import problems, schemas
-from service.store import artifacts, evaluations, ids
+from service.store import artifacts, evaluations, ids, submissions
 from service.store.session import transaction
 from service.store.tables import DeliveryRow
 from service.store.tenants import DEFAULT
@@ -27,7 +27,7 @@ def running(engine: Engine, fingerprint: str = "f", tenant: str = DEFAULT) -> ev
         artifacts.receive(db, tenant, "model", MODEL, 1)
         artifacts.receive(db, tenant, "dataset", DATASET, 1)
         asked = evaluations.Asked(MODEL, DATASET, schemas.Config().model_dump_json(), 1, fingerprint)
-        row, _ = evaluations.create(db, tenant, asked, None)
+        row, _ = submissions.create(db, tenant, asked, None)
         claim = evaluations.claim(db, row.id, "worker", 300)
     assert claim is not None
     return claim

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service import connections
+from service import connections, descriptors
+from tests.conftest import wait_until
 from tests.service.conftest import Server
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: lesion\r\n"
@@ -80,3 +81,28 @@ def test_who_is_refused_can_read_why_and_not_send_for_ever(server: Server) -> No
         caller.sendall(b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\nabc" % size)
         assert caller.recv(65536).startswith(b"HTTP/1.1 413 ")
         assert all_of(caller) == b""
+
+
+def test_one_connection_too_many_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can take the descriptors that the service itself needs: who comes on top is told to come again, and those
+    who are there are served. Once one has left, there is room."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 30.0)
+    monkeypatch.setattr(descriptors, "connections", lambda: 3)
+    first, *others = [connected(server) for _ in range(3)]
+    with connected(server) as surplus:
+        head, _, body = all_of(surplus).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1" in head
+    assert json.loads(body)["type"] == "/problems/busy"
+    for caller in others:
+        caller.close()
+    first.sendall(HEAD + b"Connection: close\r\n\r\n")
+    assert all_of(first).startswith(b"HTTP/1.1 200 ")
+    first.close()
+
+    def answered() -> bool:
+        with connected(server) as caller:
+            caller.sendall(HEAD + b"Connection: close\r\n\r\n")
+            return all_of(caller).startswith(b"HTTP/1.1 200 ")
+
+    wait_until(answered, "there is room again")

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+import redis
 
 from service import broker, hinting
 from service.hinting import Hinting
@@ -50,3 +51,23 @@ def test_what_a_library_raises_ends_no_thread(monkeypatch: pytest.MonkeyPatch) -
         hints.soon("ev_a", 1)
         hints.soon("ev_b", 2)
         wait_until(lambda: sent == ["ev_b", "ev_b"], "the second evaluation's hints")
+
+
+def test_many_unread_hints_are_enough(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that follow a hint go on until nothing waits: a queue is not filled with what they need not read. Once it
+    is short again, hints are sent again."""
+    use_broker(valkey)
+    server = redis.Redis(unix_socket_path=valkey.removeprefix("redis+socket://"))
+    server.flushall()
+    monkeypatch.setattr(hinting, "ENOUGH", 5)
+    monkeypatch.setattr(hinting, "LOOK", 0.0)
+    with Hinting() as hints:
+        for number in range(50):
+            hints.soon(f"ev_{number}", 1)
+        wait_until(hints._waiting.empty, "all hints are sent or dropped")
+        assert broker.waiting(broker.EVALUATIONS) == 5
+        server.flushall()
+        hints.soon("ev_last", 1)
+        wait_until(lambda: broker.waiting(broker.EVALUATIONS) == 1, "the one that is needed")
+    server.flushall()
+    server.close()

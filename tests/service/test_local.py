@@ -21,7 +21,7 @@ from service.broker import EVALUATIONS, INSPECTIONS
 from service.client import Client
 from service.processes import CannotStartError
 from service.settings import Settings
-from service.store import artifacts, evaluations
+from service.store import artifacts, evaluations, submissions
 from service.store.session import connect, migrate, transaction
 from service.store.tenants import DEFAULT
 from tests.conftest import alive, wait_until, words
@@ -214,7 +214,7 @@ def test_a_start_takes_back_what_dead_workers_held(tmp_path):
             artifacts.receive(db, DEFAULT, kind, "sha256:" + "0" * 64, 1)
         digest = "sha256:" + "0" * 64
         asked = evaluations.Asked(digest, digest, schemas.Config().model_dump_json(), 1, "fingerprint")
-        row, _ = evaluations.create(db, DEFAULT, asked)
+        row, _ = submissions.create(db, DEFAULT, asked)
         assert evaluations.claim(db, row.id, "dead", 3600) is not None
     with transaction(engine) as db:
         assert evaluations.claim(db, row.id, "next", 30) is None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service import schemas
+from service.api import waiting
 from tests.service.api.conftest import DATASET_FOUND, MODEL_FOUND, Api
 
 URL = "/v1/evaluations"
@@ -220,6 +221,15 @@ def test_events_tell_all_until_the_end(api: Api) -> None:
     last = schemas.Evaluation.model_validate_json(lines[-1].removeprefix("data: "))
     assert last.result is not None
     assert problem(api.client.get(f"{URL}/ev_none/events"), 404, "not-found")
+
+
+def test_a_stream_of_events_has_an_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an evaluation that does not end: the stream closes after a while, and whoever follows comes back."""
+    monkeypatch.setattr(waiting, "LONGEST", 0.2)
+    evaluation = post(api).json()["id"]
+    with api.client.stream("GET", f"{URL}/{evaluation}/events") as stream:
+        names = [line for line in stream.iter_lines() if line.startswith("event")]
+    assert names == ["event: progress"]
 
 
 def test_result_and_its_digest(api: Api) -> None:

@@ -10,7 +10,7 @@ from service import problems, signing
 from service.api.looking import Looks
 from service.api.shown import Showing
 from service.settings import Settings
-from service.store import artifacts, evaluations
+from service.store import artifacts, evaluations, submissions
 from service.store.session import transaction
 from service.store.tables import EvaluationRow
 from service.store.tenants import DEFAULT
@@ -32,7 +32,7 @@ def queued(engine: Engine, count: int) -> list[str]:
             evaluations.Asked(DIGESTS["model"], DIGESTS["dataset"], "{}", 1, f"fingerprint{number}")
             for number in range(count)
         ]
-        return [evaluations.create(db, DEFAULT, each)[0].id for each in asked]
+        return [submissions.create(db, DEFAULT, each)[0].id for each in asked]
 
 
 def test_many_looks_are_few_queries(engine: Engine, showing: Showing) -> None:

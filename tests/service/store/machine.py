@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import Engine, delete, select, update
 
 from service import problems, schemas
-from service.store import artifacts, chunks, evaluations, retention
+from service.store import artifacts, chunks, evaluations, retention, submissions
 from service.store.chunks import LOOKAHEAD
 from service.store.evaluations import Asked, Claim, ClaimLostError
 from service.store.session import clock, transaction
@@ -200,7 +200,7 @@ class StoreMachine(RuleBasedStateMachine):
         success = sorted(i for i, one in self.known.items() if one.question == question and one.state == "succeeded")
         try:
             with transaction(self.engine) as db:
-                row, new = evaluations.create(db, DEFAULT, asked, key)
+                row, new = submissions.create(db, DEFAULT, asked, key)
         except problems.IdempotencyReused:
             assert before is not None
             assert before[0] != question

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, update
 
 from service import problems, schemas
-from service.store import artifacts, chunks, evaluations, listing
+from service.store import artifacts, chunks, evaluations, listing, submissions
 from service.store.evaluations import Asked, Claim, ClaimLostError
 from service.store.session import clock, reading, transaction
 from service.store.tables import ChunkRow, ClaimRow, EvaluationRow
@@ -28,7 +28,7 @@ def new(engine: Engine, fingerprint: str = "f", workers: int = 1, key: str | Non
     with transaction(engine) as db:
         artifacts.receive(db, DEFAULT, "model", MODEL, 1)
         artifacts.receive(db, DEFAULT, "dataset", DATASET, 1)
-        row, _ = evaluations.create(db, DEFAULT, asked(fingerprint, workers), key)
+        row, _ = submissions.create(db, DEFAULT, asked(fingerprint, workers), key)
     return row.id
 
 
@@ -240,7 +240,7 @@ def test_idempotency_key(engine: Engine) -> None:
 def test_unknown_artifact_is_not_found(engine: Engine) -> None:
     """An evaluation never refers to an artifact that is not there."""
     with pytest.raises(problems.NotFound), transaction(engine) as db:
-        evaluations.create(db, DEFAULT, asked())
+        submissions.create(db, DEFAULT, asked())
 
 
 def test_neglected_are_hinted_again_once(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
 from service import schemas
-from service.store import artifacts, evaluations
+from service.store import artifacts, evaluations, submissions
 from service.store.blobs import open_blobs
 from service.store.session import connect, migrate, reading, transaction
 from service.store.tables import Base
@@ -45,7 +45,7 @@ def test_what_was_there_before_tenants_belongs_to_the_default_one(database: str,
         assert (row.state, row.epoch, row.created_at) == ("queued", 3, 5)
     with transaction(engine) as db:
         asked = evaluations.Asked(DIGEST, DIGEST, schemas.Config().model_dump_json(), 1, "f")
-        assert evaluations.create(db, DEFAULT, asked, "key")[0].id == "ev_1"
+        assert submissions.create(db, DEFAULT, asked, "key")[0].id == "ev_1"
         assert evaluations.claim(db, "ev_1", "worker", 30) is not None
     blobs = open_blobs(f"file://{tmp_path}/blobs")
     assert blobs.fetch(DEFAULT, "model", DIGEST, tmp_path).read_bytes() == b"a model"

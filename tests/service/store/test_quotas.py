@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from service import problems
-from service.store import artifacts, evaluations, listing, quotas, tenants
+from service.store import artifacts, evaluations, listing, quotas, submissions, tenants
 from service.store.quotas import Allowed
 from service.store.session import reading, transaction
 from service.store.tenants import DEFAULT
@@ -48,7 +48,7 @@ def test_a_tenant_has_as_many_evaluations_as_it_may(engine):
 
     def submit(number: int, tenant: str = DEFAULT) -> None:
         with transaction(engine) as db:
-            evaluations.create(db, tenant, asked(str(number)), None, Allowed(5))
+            submissions.create(db, tenant, asked(str(number)), None, Allowed(5))
 
     submit(0, other)
     raised = at_once(submit, 12)
@@ -68,7 +68,7 @@ def test_a_tenants_own_quota_comes_first(engine):
 
     def submit() -> None:
         with transaction(engine) as db:
-            evaluations.create(db, DEFAULT, asked(), None, Allowed(1))
+            submissions.create(db, DEFAULT, asked(), None, Allowed(1))
 
     submit()
     with pytest.raises(problems.QuotaExceeded):
@@ -86,11 +86,11 @@ def test_what_is_known_already_needs_no_room(engine):
     """A repeated request is answered by the evaluation that its key made, full queue or not."""
     filled(engine, DEFAULT)
     with transaction(engine) as db:
-        first, _ = evaluations.create(db, DEFAULT, asked(), "key", Allowed(1))
-        again, new = evaluations.create(db, DEFAULT, asked(), "key", Allowed(0, queue_full=True))
+        first, _ = submissions.create(db, DEFAULT, asked(), "key", Allowed(1))
+        again, new = submissions.create(db, DEFAULT, asked(), "key", Allowed(0, queue_full=True))
         assert (again.id, new) == (first.id, False)
     with pytest.raises(problems.QueueFull), transaction(engine) as db:
-        evaluations.create(db, DEFAULT, asked("else"), None, Allowed(9, queue_full=True))
+        submissions.create(db, DEFAULT, asked("else"), None, Allowed(9, queue_full=True))
     with reading(engine) as db:
         assert quotas.queued(db) == 1
 

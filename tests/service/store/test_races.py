@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from service import problems, schemas
-from service.store import artifacts, chunks, evaluations
+from service.store import artifacts, chunks, evaluations, submissions
 from service.store.evaluations import Claim, ClaimLostError
 from service.store.session import reading, transaction
 from service.store.tables import ChunkRow, ClaimRow
@@ -25,7 +25,7 @@ def claims(engine: Engine, workers: int) -> list[Claim]:
         artifacts.receive(db, DEFAULT, "model", MODEL, 1)
         artifacts.receive(db, DEFAULT, "dataset", DATASET, 1)
         asked = evaluations.Asked(MODEL, DATASET, schemas.Config().model_dump_json(), workers, "f")
-        row, _ = evaluations.create(db, DEFAULT, asked, None)
+        row, _ = submissions.create(db, DEFAULT, asked, None)
         found = [evaluations.claim(db, row.id, f"worker {number}", 300) for number in range(workers)]
     return [claim for claim in found if claim is not None]
 

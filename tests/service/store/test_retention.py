@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from service import problems, retention
 from service.settings import Settings
-from service.store import artifacts, chunks, evaluations
+from service.store import artifacts, chunks, evaluations, submissions
 from service.store import retention as stored
 from service.store.blobs import Blobs, open_blobs
 from service.store.session import clock, reading, transaction
@@ -50,7 +50,7 @@ def delete(db: Session) -> None:
 
 
 def submit(db: Session, key: str | None = None) -> tuple[EvaluationRow, bool]:
-    return evaluations.create(db, DEFAULT, asked(), key)
+    return submissions.create(db, DEFAULT, asked(), key)
 
 
 def test_what_is_in_use_cannot_be_deleted(engine: Engine) -> None:
@@ -81,10 +81,10 @@ def test_a_result_outlives_its_model(engine: Engine) -> None:
         assert artifacts.find(db, *PLACE) is None  # type: ignore[arg-type]
         assert artifacts.page(db, DEFAULT, "model", 10, None) == []
     with pytest.raises(problems.NotFound), transaction(engine) as db:
-        evaluations.create(db, DEFAULT, asked("another question"))
+        submissions.create(db, DEFAULT, asked("another question"))
     with transaction(engine) as db:
         assert artifacts.receive(db, DEFAULT, "model", MODEL, 1)
-        assert evaluations.create(db, DEFAULT, asked("another question"))[1]
+        assert submissions.create(db, DEFAULT, asked("another question"))[1]
 
 
 def test_deleting_waits_for_a_submit(engine: Engine) -> None:
@@ -93,7 +93,7 @@ def test_deleting_waits_for_a_submit(engine: Engine) -> None:
     made: list[bool] = []
 
     def enter(db: Session) -> None:
-        made.append(evaluations.create(db, DEFAULT, asked("new"))[1])
+        made.append(submissions.create(db, DEFAULT, asked("new"))[1])
 
     assert overtaken(engine, enter, delete)
     assert made == [True]
@@ -106,7 +106,7 @@ def test_a_submit_waits_for_a_delete(engine: Engine) -> None:
 
     def enter(db: Session) -> None:
         try:
-            evaluations.create(db, DEFAULT, asked("new"))
+            submissions.create(db, DEFAULT, asked("new"))
             refused.append(False)
         except problems.NotFound:
             refused.append(True)
@@ -215,7 +215,7 @@ def test_used_uploads_stay(engine: Engine, blobs: Blobs, use: str) -> None:
             artifacts.receive(db, DEFAULT, "model", MODEL, 1)
             artifacts.receive(db, DEFAULT, "dataset", DATASET, 1)
         if use == "submit":
-            row, _ = evaluations.create(db, DEFAULT, asked("another"))
+            row, _ = submissions.create(db, DEFAULT, asked("another"))
             evaluations.cancel(db, DEFAULT, row.id)
     assert tidy(engine, blobs, keep_uploads=9)["uploads"] == 0
     age(engine, 10 * DAY)

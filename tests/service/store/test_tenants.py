@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from service import problems, schemas
-from service.store import artifacts, evaluations, listing
+from service.store import artifacts, evaluations, listing, submissions
 from service.store.blobs import open_blobs
 from service.store.session import clock, reading, transaction
 from service.store.tables import TenantRow
@@ -23,7 +23,7 @@ def two(engine: Engine) -> Engine:
     with transaction(engine) as db:
         db.execute(insert(TenantRow).values(id=OTHER, name="other", created_at=clock()))
         _receive(db, DEFAULT)
-        evaluations.create(db, DEFAULT, ASKED, "key")
+        submissions.create(db, DEFAULT, ASKED, "key")
     return engine
 
 
@@ -53,7 +53,7 @@ def test_a_tenant_sees_nothing_of_another(two):
 def test_the_same_bytes_and_keys_of_two_tenants_are_two_things(two):
     """Neither digests, nor Idempotency-Keys, nor what is known already reach across."""
     with pytest.raises(problems.NotFound), transaction(two) as db:
-        evaluations.create(db, OTHER, ASKED)  # its artifacts are the other one's
+        submissions.create(db, OTHER, ASKED)  # its artifacts are the other one's
     with transaction(two) as db:
         assert _receive(db, OTHER) == [True, True]
         [known] = listing.page(db, DEFAULT, 2, None, None)
@@ -62,9 +62,9 @@ def test_the_same_bytes_and_keys_of_two_tenants_are_two_things(two):
         assert claim.tenant == DEFAULT
         evaluations.finish(db, claim, "{}", 0)
     with transaction(two) as db:
-        mine, new = evaluations.create(db, OTHER, ASKED, "key")
+        mine, new = submissions.create(db, OTHER, ASKED, "key")
         assert new
-        assert evaluations.create(db, DEFAULT, ASKED, "key") == (evaluations.get(db, DEFAULT, known.id), False)
+        assert submissions.create(db, DEFAULT, ASKED, "key") == (evaluations.get(db, DEFAULT, known.id), False)
         evaluations.cancel(db, OTHER, mine.id)
         assert not artifacts.remove(db, OTHER, "model", DIGEST)  # its own evaluation refers to it
         artifacts.refuse(db, OTHER, "model", DIGEST, problems.ModelMalformed("no").body())

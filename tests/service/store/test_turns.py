@@ -5,7 +5,7 @@ import threading
 import pytest
 from sqlalchemy import Engine, insert, select, text
 
-from service.store import artifacts, evaluations, tenants, turns
+from service.store import artifacts, evaluations, submissions, tenants, turns
 from service.store.evaluations import Claim
 from service.store.session import transaction
 from service.store.tables import EvaluationRow
@@ -23,7 +23,7 @@ def tenant(engine: Engine, name: str) -> str:
 
 def submitted(engine: Engine, owner: str, workers: int = 1) -> str:
     with transaction(engine) as db:
-        return evaluations.create(db, owner, asked(workers=workers))[0].id
+        return submissions.create(db, owner, asked(workers=workers))[0].id
 
 
 def claimed(engine: Engine) -> Claim | None:
