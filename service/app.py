@@ -15,7 +15,19 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from service import __version__, courier, descriptors, notify, problems, retention, signing, sweeper
-from service.api import artifacts, comparisons, document, evaluations, health, keys, signing_keys, staging, webhooks
+from service.api import (
+    artifacts,
+    comparisons,
+    document,
+    evaluations,
+    health,
+    keys,
+    page,
+    reports,
+    signing_keys,
+    staging,
+    webhooks,
+)
 from service.api.admission import Admission
 from service.api.deps import Backends
 from service.api.headers import SecurityHeaders
@@ -46,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPIOffline(title="Lesion", version=__version__, description=ABOUT, lifespan=_lifespan, redoc_url=None)
     app.state.settings = settings
     app.include_router(evaluations.router)  # first, since it is asked most, and each one before costs its reads
+    app.include_router(reports.router)
     for noun in artifacts.NOUNS:
         app.include_router(artifacts.routes(noun))
     app.include_router(comparisons.router)
@@ -53,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(keys.router)
     app.include_router(signing_keys.router)
     app.include_router(health.router)
+    page.mount(app)
     app.add_middleware(Admission)
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(problems.Problem, _problem)

@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 from sqlalchemy import text
 
 from service import __version__, broker, problems
@@ -73,9 +73,3 @@ def problem(type: str) -> dict[str, Any]:
         raise problems.NotFound(f"There is no problem type {type!r}; there are {', '.join(sorted(problems.BY_TYPE))}.")
     meaning = " ".join((kind.__doc__ or "").split())
     return {"type": f"/problems/{type}", "title": kind.title, "status": kind.status, "meaning": meaning}
-
-
-@router.get("/", include_in_schema=False)
-def start() -> RedirectResponse:
-    """Lead a browser to the documentation."""
-    return RedirectResponse("/docs")
