@@ -23,6 +23,7 @@ from service.api import (
     health,
     keys,
     page,
+    problem_pages,
     reports,
     signing_keys,
     staging,
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(keys.router)
     app.include_router(signing_keys.router)
     app.include_router(health.router)
+    app.include_router(problem_pages.router)
     page.mount(app)
     app.add_middleware(Admission)
     app.add_middleware(SecurityHeaders)

@@ -233,3 +233,14 @@ def test_an_evaluation_is_listed_with_state_and_score(page, address):
     row = page.get_by_role("row").filter(has=page.locator(f"#link-{id}"))
     expect(row).to_contain_text("succeeded")
     expect(row).to_contain_text(re.compile(r"0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]"))
+
+
+def test_an_error_explains_itself(page, address):
+    """From a problem on the page one click leads to what it means and what to do next, in the page's looks."""
+    page.goto("/#/evaluations/ev_none")
+    page.get_by_role("link", name="What this means").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("No such thing")
+    assert page.locator(".card").evaluate("(card) => getComputedStyle(card).borderRadius") == "12px"
+    assert Axe().run(page).violations_count == 0
+    page.get_by_role("link", name="All errors").click()
+    expect(page.get_by_role("heading", name="validation-error")).to_be_visible()
