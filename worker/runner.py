@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from service import problems
+from service.chunk_seconds import Stopwatch
 from service.schemas import Config, canonical
 from service.settings import Settings
 from service.store import chunks, evaluations
@@ -47,6 +48,7 @@ def run(settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, stopping
     """
     with ExitStack() as stack:
         run = Run(settings, engine, blobs, claim, stack.enter_context(scratch.folder(settings.scratch)))
+        stack.callback(run.stopwatch.tell)
         stack.callback(run.close)
         limit = run.config.limits.seconds
         heart = stack.enter_context(Heart(engine, claim, settings.lease_seconds, run.kill, limit))
@@ -93,6 +95,7 @@ class Run:
     def __init__(self, settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, folder: Path) -> None:
         self.engine, self.claim = engine, claim
         self.config = Config.model_validate_json(claim.config)
+        self.stopwatch = Stopwatch()
         self._computing = Computing(settings, blobs, claim, self.config, folder)
 
     def kill(self) -> None:
@@ -119,7 +122,9 @@ class Run:
                     time.sleep(PAUSE)
                     held = self._next(course)
                     continue
+                began = time.monotonic()
                 payload = self._computing.compute(course, held.index)
+                self.stopwatch.took(time.monotonic() - began)
             except Crashed as crash:
                 self._crashed(crash, held)
                 continue

@@ -113,10 +113,15 @@ def evaluate(evaluation: str) -> None:
         while not stopping():
             with transaction(place.engine) as db:
                 claim = turns.claim_next(db, place.name, place.settings.lease_seconds)
-            if claim is None or not runner.run(place.settings, place.engine, place.blobs, claim, stopping()):
+            if claim is None:
+                return
+            structlog.contextvars.bind_contextvars(evaluation=claim.evaluation)
+            if not runner.run(place.settings, place.engine, place.blobs, claim, stopping()):
                 return
     except (SQLAlchemyError, OSError) as error:  # the lease runs out, and the sweeper asks somebody else
         log.warning("evaluation.left", evaluation=evaluation, error=str(error))
+    finally:
+        structlog.contextvars.unbind_contextvars("evaluation")
 
 
 @app.task(name=broker.INSPECT)

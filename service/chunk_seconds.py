@@ -1,0 +1,39 @@
+"""How long chunks took, added up at the broker by all workers. Best effort: a broker that forgets starts at zero."""
+
+from bisect import bisect_left
+from collections import Counter
+
+from service import broker
+
+KEY = "lesion.chunk_seconds"
+BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+SUM = "sum"
+
+
+class Stopwatch:
+    """What one worker saw and has not told yet."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+        self._seconds = 0.0
+
+    def took(self, seconds: float) -> None:
+        """One chunk was computed in so many seconds."""
+        self._seen[str(bisect_left(BOUNDS, seconds))] += 1
+        self._seconds += seconds
+
+    def tell(self) -> None:
+        """Add what was seen to what all workers saw."""
+        if self._seen:
+            broker.add(KEY, {**self._seen, SUM: self._seconds})
+        self._seen, self._seconds = Counter(), 0.0
+
+
+def told() -> tuple[list[tuple[str, float]], float]:
+    """Cumulative buckets as Prometheus has them, and the sum. Raises one of `broker.AWAY`."""
+    fields = broker.added(KEY)
+    total, buckets = 0.0, []
+    for number, bound in enumerate([*map(str, BOUNDS), "+Inf"]):
+        total += fields.get(str(number), 0.0)
+        buckets.append((bound, total))
+    return buckets, fields.get(SUM, 0.0)
