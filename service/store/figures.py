@@ -38,5 +38,5 @@ def now(db: Session) -> Figures:
     )
 
 
-def _counts(rows: Sequence[Row[tuple[str, int]]]) -> dict[str, int]:
-    return {row[0]: row[1] for row in rows}
+def _counts(rows: Sequence[Row[str, int]]) -> dict[str, int]:
+    return {state: count for state, count in rows}  # noqa: C416 - a row is a tuple to mypy only once it is unpacked
