@@ -102,12 +102,16 @@ def refusals() -> dict[str, str]:
         return {worker: note.decode() for worker, note in notes if note is not None}
 
 
-def add(key: str, amounts: Mapping[str, float]) -> None:
-    """Add numbers to those that lie under a key. Best effort."""
-    with suppress(*AWAY), _asking() as client, client.pipeline(transaction=False) as all_at_once:
-        for name, amount in amounts.items():
-            all_at_once.hincrbyfloat(key, name, amount)
-        all_at_once.execute()
+def add(key: str, amounts: Mapping[str, float]) -> bool:
+    """Add numbers to those that lie under a key. False if the broker does not answer."""
+    try:
+        with _asking() as client, client.pipeline(transaction=True) as all_at_once:
+            for name, amount in amounts.items():
+                all_at_once.hincrbyfloat(key, name, amount)
+            all_at_once.execute()
+    except AWAY:
+        return False
+    return True
 
 
 def added(key: str) -> dict[str, float]:

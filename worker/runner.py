@@ -13,8 +13,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from service import problems
-from service.chunk_seconds import Stopwatch
+from service import chunk_seconds, problems
 from service.schemas import Config, canonical
 from service.settings import Settings
 from service.store import chunks, evaluations
@@ -48,7 +47,6 @@ def run(settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, stopping
     """
     with ExitStack() as stack:
         run = Run(settings, engine, blobs, claim, stack.enter_context(scratch.folder(settings.scratch)))
-        stack.callback(run.stopwatch.tell)
         stack.callback(run.close)
         limit = run.config.limits.seconds
         heart = stack.enter_context(Heart(engine, claim, settings.lease_seconds, run.kill, limit))
@@ -95,7 +93,6 @@ class Run:
     def __init__(self, settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, folder: Path) -> None:
         self.engine, self.claim = engine, claim
         self.config = Config.model_validate_json(claim.config)
-        self.stopwatch = Stopwatch()
         self._computing = Computing(settings, blobs, claim, self.config, folder)
 
     def kill(self) -> None:
@@ -124,7 +121,7 @@ class Run:
                     continue
                 began = time.monotonic()
                 payload = self._computing.compute(course, held.index)
-                self.stopwatch.took(time.monotonic() - began)
+                chunk_seconds.stopwatch().took(time.monotonic() - began)
             except Crashed as crash:
                 self._crashed(crash, held)
                 continue

@@ -13,7 +13,7 @@ from celery import signals
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import broker, logs
+from service import broker, chunk_seconds, logs
 from service.settings import Settings
 from service.store import turns
 from service.store.artifacts import Kind
@@ -122,6 +122,7 @@ def evaluate(evaluation: str) -> None:
         log.warning("evaluation.left", evaluation=evaluation, error=str(error))
     finally:
         structlog.contextvars.unbind_contextvars("evaluation")
+        chunk_seconds.stopwatch().tell()
 
 
 @app.task(name=broker.INSPECT)

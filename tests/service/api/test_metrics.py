@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from service import broker
-from service.chunk_seconds import Stopwatch
+from service.chunk_seconds import AWAY, Stopwatch
 from tests.conftest import use_broker
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -71,16 +72,22 @@ def test_what_workers_measured_is_added_up(api, valkey):
     assert grown["lesion_chunk_seconds_sum",] == pytest.approx(4.02)
 
 
-def test_without_a_broker_the_rest_is_told(api, valkey, tmp_path):
-    """A scrape does not fail because the broker does; a worker's figures are lost, and nothing else."""
+def test_without_a_broker_the_rest_is_told(api, valkey, tmp_path, monkeypatch):
+    """A scrape does not fail because the broker does; a worker keeps its figures for later."""
+    before = told(api)
+    stopwatch = Stopwatch()
+    stopwatch.took(1.0)
     use_broker(f"redis+socket://{tmp_path}/nobody.sock")
     try:
-        stopwatch = Stopwatch()
-        stopwatch.took(1.0)
         stopwatch.tell()
         found = told(api)
     finally:
         use_broker(valkey)
+    stopwatch.tell()  # too soon after a failure: it is left alone
+    assert told(api)["lesion_chunk_seconds_count",] == before["lesion_chunk_seconds_count",]
+    monkeypatch.setattr("service.chunk_seconds.monotonic", lambda: time.monotonic() + AWAY)
+    stopwatch.tell()
+    assert told(api)["lesion_chunk_seconds_count",] == before["lesion_chunk_seconds_count",] + 1
     assert ("lesion_evaluations", "queued") in found
     assert ("lesion_hints_waiting", broker.EVALUATIONS) not in found
 
