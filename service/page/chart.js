@@ -3,17 +3,18 @@
 import { el, fill, svg } from "./dom.js";
 import { interval, number } from "./words.js";
 
-const MARGIN = { top: 12, right: 14, bottom: 42, left: 48 };
+const MARGIN = { top: 12, right: 14, bottom: 42, left: 58 };
 const SHAPES = ["", "7 4"]; // of lines: told apart without colour as well
 
 /**
  * A figure. `series`: [{name, points: [{x, value, low, high}]}]; `lines`: [{value, name}], across; `marks`:
- * [{x, value, low, high, name}], with an interval along x. `say(x)` is what the slider reads x as.
+ * [{x, value, low, high, name}], with an interval along x. `say(x)` is what the slider reads x as. What grows is
+ * drawn anew by the figure's `renew({series, x, y, summary})`, with the slider where it was.
  */
 export function chart({ series, lines = [], marks = [], x = [0, 1], y = [0, 1], xLabel, yLabel, summary, say }) {
   const drawing = svg("svg", { class: "drawing", role: "img", "aria-label": summary });
   const output = el("output", { class: "reading" });
-  const places = series[0].points.map((point) => point.x);
+  let places = series[0].points.map((point) => point.x);
   const slider = el("input", { type: "range", min: 0, max: places.length - 1, value: Math.floor(places.length / 2), step: 1, "aria-label": `Read off by ${xLabel}` });
   const figure = el("figure", { class: "chart" }, drawing, legend(series, lines, marks), el("div", { class: "reader" }, slider, output));
   const scale = { x: null, y: null };
@@ -64,6 +65,15 @@ export function chart({ series, lines = [], marks = [], x = [0, 1], y = [0, 1], 
     draw();
   }).observe(drawing);
   draw();
+  figure.renew = (next) => {
+    const atEnd = Number(slider.value) === places.length - 1;
+    ({ series, x, y, summary } = next);
+    places = series[0].points.map((each) => each.x);
+    slider.max = places.length - 1;
+    if (atEnd) slider.value = String(places.length - 1);
+    drawing.setAttribute("aria-label", summary);
+    draw();
+  };
   return figure;
 }
 

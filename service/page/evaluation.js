@@ -9,6 +9,8 @@ import { badge, card, line, problemBox } from "./pieces.js";
 import { found } from "./result.js";
 import { ENDED, ago, count, curl, half, interval, moment, number, percent, plain, short } from "./words.js";
 
+const MOST = 200; // points of the closing interval that are drawn
+
 /** The view at `#/evaluations/ID`. */
 export async function evaluation(main, signal, id) {
   const path = `/v1/evaluations/${encodeURIComponent(id)}`;
@@ -69,6 +71,7 @@ function under() {
   const words = el("p", { class: "now" });
   const drawn = el("div", { class: "live-bar" });
   const funnel = el("div", {});
+  let figure = null;
   const node = card("Under way", bars, words, drawn, funnel);
   const seen = [];
   let told = 0;
@@ -88,7 +91,8 @@ function under() {
     fill(words, el("strong", {}, interval(progress.score)), ` ± ${number(half(progress.score))} after ${count(progress.trials)} trials${aim}.`);
     fill(drawn, bar(progress.score, range([progress.score]), [0, 1]));
     if (seen.at(-1)?.x !== progress.trials) seen.push({ x: progress.trials, ...progress.score });
-    if (seen.length > 2) fill(funnel, closing(seen.slice(-200)));
+    if (figure) figure.renew(closing(seen.slice(-MOST)));
+    else if (seen.length > 2) fill(funnel, (figure = funnelOf(seen)));
     if (progress.share >= told + 0.25) {
       told = progress.share;
       announce(`${percent(progress.share)} done, score ${interval(progress.score)}.`);
@@ -97,18 +101,18 @@ function under() {
   return { node, show };
 }
 
+/** What changes of the picture as more is known. */
 function closing(points) {
-  const low = Math.min(...points.map((each) => each.low));
-  const high = Math.max(...points.map((each) => each.high));
-  return chart({
+  return {
     series: [{ name: "score with its interval", points }],
     x: [points[0].x, points.at(-1).x],
-    y: [low, high],
-    xLabel: "trials",
-    yLabel: "score",
+    y: [Math.min(...points.map((each) => each.low)), Math.max(...points.map((each) => each.high))],
     summary: `The score's interval over the trials, closing to ${interval(points.at(-1))}.`,
-    say: (trials) => `after ${count(trials)} trials`,
-  });
+  };
+}
+
+function funnelOf(points) {
+  return chart({ ...closing(points), xLabel: "trials", yLabel: "score", say: (trials) => `after ${count(trials)} trials` });
 }
 
 function files(now, said) {

@@ -15,9 +15,9 @@ const PREPROCESSING = {
 const CHOICES = {
   scope: [["network", "all layers at once"], ["layer", "each layer alone"], ["paper", "the last three convolutions"]],
   precision: [["0.05", "± 0.05, a glance"], ["0.02", "± 0.02"], ["0.01", "± 0.01, the usual"], ["0.005", "± 0.005, patient"]],
-  metric: [["", "accuracy, or agreement without labels"], ["top_k", "top-5 accuracy"], ["balanced_accuracy", "balanced accuracy"], ["cross_entropy", "cross entropy"], ["r2", "R² of a regression"], ["agreement", "agreement with the intact network"]],
+  metric: [["", "accuracy, else agreement"], ["top_k", "top-5 accuracy"], ["balanced_accuracy", "balanced accuracy"], ["cross_entropy", "cross entropy"], ["r2", "R² of a regression"], ["agreement", "agreement with the intact network"]],
   clamp: [["zero", "zero"], ["mean", "its mean over the dataset"]],
-  preprocessing: [["none", "none: the model takes what the file has"], ["pixels", "pixels from 0–255 to 0–1"], ["imagenet", "ImageNet: resize 256, crop 224, normalise"]],
+  preprocessing: [["none", "none"], ["pixels", "pixels from 0–255 to 0–1"], ["imagenet", "ImageNet: 256, crop 224"]],
 };
 const LABELS = { scope: "What is removed", precision: "Precision of the score", metric: "What is measured", clamp: "A removed unit becomes", preprocessing: "Preprocessing" };
 

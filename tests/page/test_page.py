@@ -91,6 +91,13 @@ def test_one_under_way_shows_its_interval_and_is_cancelled(page):
     before = now.inner_text()
     expect(now).not_to_have_text(before)
     expect(page.get_by_role("img", name=re.compile("interval over the trials"))).to_be_visible()
+    slider = page.get_by_role("slider", name="Read off by trials")
+    slider.press("Home")
+    reading = page.locator(".reading").inner_text()
+    grown = slider.get_attribute("max")
+    expect(slider).not_to_have_attribute("max", grown)  # more came in, and whoever reads is not disturbed
+    expect(slider).to_be_focused()
+    expect(page.locator(".reading")).to_have_text(reading)
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".heading .badge")).to_have_text(re.compile("cancelled"))
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
