@@ -138,6 +138,7 @@ def test_a_refused_model_says_what_to_do(page, tmp_path):
     page.get_by_role("button", name="Start").click()
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("This file format is not read")
+    expect(alert).to_contain_text(re.compile("pickle", re.IGNORECASE))
     expect(page.locator("[data-kind=model]")).to_contain_text("weights.pkl")
     expect(page.get_by_role("button", name="Start")).to_be_enabled()
 
