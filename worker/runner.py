@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from service import problems
+from service import chunk_seconds, problems
 from service.schemas import Config, canonical
 from service.settings import Settings
 from service.store import chunks, evaluations
@@ -119,7 +119,9 @@ class Run:
                     time.sleep(PAUSE)
                     held = self._next(course)
                     continue
+                began = time.monotonic()
                 payload = self._computing.compute(course, held.index)
+                chunk_seconds.stopwatch().took(time.monotonic() - began)
             except Crashed as crash:
                 self._crashed(crash, held)
                 continue

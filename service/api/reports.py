@@ -1,0 +1,28 @@
+"""An evaluation's report: one HTML file that needs nothing besides itself."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+
+from service import problems, report, schemas
+from service.api import answers
+from service.api.deps import Caller, ReadDb, Used, documented, may
+from service.store import evaluations
+
+router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
+
+
+@router.get(
+    "/{id}/report.html",
+    response_class=HTMLResponse,
+    responses=documented(problems.NotFound, problems.NotReady, problems.Conflict),
+)
+def show(caller: Annotated[Caller, may("evaluations:read")], db: ReadDb, backends: Used, id: str) -> HTMLResponse:
+    """Give the report: score, meaning, curve and provenance as one HTML file, to send on or to keep."""
+    evaluation = answers.evaluation(evaluations.get(db, caller.tenant, id), backends.signer)
+    if evaluation.result is None:
+        if evaluation.state in schemas.ENDED:
+            raise problems.Conflict(f"The evaluation has {evaluation.state}; there is nothing to report.")
+        raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
+    return HTMLResponse(report.html(evaluation, evaluation.result), headers={"Content-Security-Policy": report.POLICY})
