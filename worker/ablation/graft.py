@@ -41,6 +41,11 @@ def mean_names(index: int, site: Site) -> list[str]:
     return [f"lesion_mean_{index}_{place}" for place in range(len(site.exits))]
 
 
+def size_names(index: int, site: Site) -> list[str]:
+    """The names of the outputs that give the mean of the activations without their signs, one for each exit."""
+    return [f"lesion_size_{index}_{place}" for place in range(len(site.exits))]
+
+
 def mean_sizes(site: Site) -> list[int]:
     """How many means each exit of a site has: one a unit, but a head has one for each of its channels."""
     return [site.units * site.depth for _ in site.exits]
@@ -222,23 +227,34 @@ def _clamp(weave: Weave, each: _Exit, packed: bool) -> ir.Value:
     return weave.node("Cast", clamp, to=int(each.value.dtype or 0))
 
 
-def show_means(model: ir.Model, sites: Sequence[Site]) -> None:
-    """Add an output for each exit of each site, in place: float32[batch, mean_sizes], averaged over all other axes."""
+def show_means(model: ir.Model, sites: Sequence[Site], sizes: bool = False) -> None:
+    """Add an output for each exit of each site, in place: float32[batch, mean_sizes], averaged over all other axes.
+
+    sizes: behind each of them another, `size_names`, of the values without their signs. Both are equal, bit for bit,
+    where no value is below zero, and opposite where none is above.
+    """
     for each in _exits(model, sites):
-        name = mean_names(each.index, each.site)[each.place]
-        weave = Weave(model, name)
-        value = each.value
-        if each.scale is not None:
-            value = weave.node("DequantizeLinear", value, *_grid(each))
-        elif value.dtype not in (None, ir.DataType.FLOAT):
-            value = weave.node("Cast", value, to=int(ir.DataType.FLOAT))
-        view = masking.viewed(weave, value, None, each.layout, each.site.closed)
-        mean = masking.averaged(weave, view, each.layout)
-        producer = each.value.producer()
-        assert producer is not None, "an exit is computed by some node"
-        weave.put_behind(producer)
-        mean.type = ir.TensorType(ir.DataType.FLOAT)
-        width = mean_sizes(each.site)[each.place]
-        shown = branches.surfaced(model, mean, width)
-        shown.name, shown.shape = name, ir.Shape([BATCH, width])
-        model.graph.outputs.append(shown)
+        _show(model, each, mean_names(each.index, each.site)[each.place], signed=True)
+        if sizes:
+            _show(model, each, size_names(each.index, each.site)[each.place], signed=False)
+
+
+def _show(model: ir.Model, each: _Exit, name: str, signed: bool) -> None:
+    weave = Weave(model, name)
+    value = each.value
+    if each.scale is not None:
+        value = weave.node("DequantizeLinear", value, *_grid(each))
+    elif value.dtype not in (None, ir.DataType.FLOAT):
+        value = weave.node("Cast", value, to=int(ir.DataType.FLOAT))
+    if not signed:
+        value = weave.node("Abs", value)
+    view = masking.viewed(weave, value, None, each.layout, each.site.closed)
+    mean = masking.averaged(weave, view, each.layout)
+    producer = each.value.producer()
+    assert producer is not None, "an exit is computed by some node"
+    weave.put_behind(producer)
+    mean.type = ir.TensorType(ir.DataType.FLOAT)
+    width = mean_sizes(each.site)[each.place]
+    shown = branches.surfaced(model, mean, width)
+    shown.name, shown.shape = name, ir.Shape([BATCH, width])
+    model.graph.outputs.append(shown)

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
-from worker.ablation import batches, flops, graft, sites
+from worker.ablation import activations, batches, flops, graft, sites
 from worker.ablation.graft import Clamp, Means
 from worker.ablation.sites import Site
 
@@ -67,12 +67,13 @@ class Network:
         self.alone = self.in_company is not None
         self._largest: dict[tuple[tuple[int, ...], ...], int] = {}
         self._masked: onnxruntime.InferenceSession | None = None
+        self._shown: onnxruntime.InferenceSession | None = None
         self._scope: list[Site] = []
 
     def mask(self, names: Sequence[str], clamp: Clamp, means: Means | None = None) -> None:
         """Put masks at the sites of these names, in this order. Raises KeyError for a name that is no site's."""
         by_name = {site.name: site for site in self.sites}
-        self._scope = [by_name[name] for name in names]
+        self._scope, self._shown = [by_name[name] for name in names], None
         model = self._model()
         try:
             graft.Graft(self._scope, clamp, means, self.fixed_batch)(model)
@@ -143,6 +144,22 @@ class Network:
                 total += mean[:taken].astype(np.float64).sum(axis=0)
         each = iter((total / count).astype(np.float32) for total in totals)
         return [np.concatenate([next(each) for _ in site.exits]) for site in self._scope]
+
+    def activations(self, inputs: Inputs, examples: Ints) -> tuple[Floats, Floats]:
+        """Each unit's mean activation over space, and the mean of its size, its sign aside, for these examples.
+
+        float32[T, units] both, the units of all masked sites one after another; `mask` comes first.
+        """
+        if self._shown is None:
+            model = self._model()
+            graft.show_means(model, self._scope, sizes=True)
+            self._shown = self._session(model, activations.names(self._scope))
+        parts = []
+        for rows, taken in self._batches(inputs, np.arange(len(examples))):
+            shown = self._run(self._shown, self._feed(inputs, examples[rows]))
+            parts.append(activations.joined(self._scope, shown, taken))
+        means, sizes = zip(*parts, strict=True)
+        return np.concatenate(means), np.concatenate(sizes)
 
     def outputs(self, inputs: Inputs, examples: Ints, lesions: Ints, masks: Masks) -> Floats:
         """Outputs float32[T, *tail]: trial t pushes example examples[t] through the masks in row lesions[t].

@@ -115,6 +115,18 @@ class Child(Process):
         self._expect(arrays, [("<f4", (size,)) for size in sizes])
         return arrays
 
+    def activations(self, examples: Ints, units: int) -> tuple[Floats, Floats]:
+        """What each unit at the sites of `load` does on these examples, in the intact network: float32[T, units] twice.
+
+        The mean of its values over space, and of their sizes without sign, which is zero only where all of them are.
+        Of a hostile model they may be anything. examples: int64[T]. units: of all sites together.
+        """
+        shape = (len(examples), units)
+        _, arrays = self._ask({"do": "activations"}, [examples], limit=8 * math.prod(shape))
+        self._expect(arrays, [("<f4", shape)] * 2)
+        means, sizes = arrays
+        return means, sizes
+
     def outputs(self, examples: Ints, lesions: Ints, masks: Sequence[NDArray[np.bool_]]) -> Floats:
         """The ablated network's outputs, float32[T, *tail]: trial t pushes examples[t] with its lesion.
 
