@@ -87,6 +87,7 @@ def _measured(result: schemas.Result) -> dict[str, Any]:
 
 def _arm(side: Side) -> scoring.Arm:
     first, *others = (json.loads(chunk) for chunk in side.chunks)
+    others = [each for each in others if "analysis" not in each]
     empty = scoring.Tally.empty(_shape(side.result))
     return scoring.Arm(scoring.stored_reference(first, side.result.metric), [empty.add(payload) for payload in others])
 

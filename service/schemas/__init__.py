@@ -1,8 +1,20 @@
 """The words of the API and of a stored result, as pydantic schemas; what they mean is in the field descriptions."""
 
+from service.schemas.analyses import (
+    Analyses,
+    ClassLost,
+    Correlation,
+    Importance,
+    Relation,
+    Tuned,
+    Unit,
+    UnitImportance,
+    Units,
+    UnitTable,
+)
 from service.schemas.artifacts import Artifact, Dataset, Datasets, Model, Models
 from service.schemas.comparison import Comparison, NewComparison, Side, Verdict
-from service.schemas.config import Config, Limits, Metric, NewEvaluation
+from service.schemas.config import NEEDS, Analysis, Config, Limits, Metric, NewEvaluation
 from service.schemas.evaluation import (
     Envelope,
     Evaluation,
@@ -38,13 +50,18 @@ __all__ = [
     "DAY",
     "ENDED",
     "EVENTS",
+    "NEEDS",
     "SCOPES",
     "TEST",
+    "Analyses",
+    "Analysis",
     "Array",
     "Artifact",
     "Attempt",
+    "ClassLost",
     "Comparison",
     "Config",
+    "Correlation",
     "Cost",
     "CurvePoint",
     "Dataset",
@@ -60,6 +77,7 @@ __all__ = [
     "Event",
     "EventData",
     "EventLinks",
+    "Importance",
     "Key",
     "Keys",
     "Layer",
@@ -80,6 +98,7 @@ __all__ = [
     "ProblemBody",
     "Progress",
     "Provenance",
+    "Relation",
     "Result",
     "Rotation",
     "Scope",
@@ -91,6 +110,11 @@ __all__ = [
     "State",
     "Strict",
     "TestEvent",
+    "Tuned",
+    "Unit",
+    "UnitImportance",
+    "UnitTable",
+    "Units",
     "Verdict",
     "Webhook",
     "WebhookMade",

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from service.schemas.analyses import Analyses
 from service.schemas.words import Digest, Estimate
 
 
@@ -96,6 +97,7 @@ class Result(BaseModel):
     curve: list[CurvePoint]
     layers: list[Layer]
     sites: list[Site]
+    analyses: Analyses | None = Field(None, description="What was found of single units, if that was asked for.")
     warnings: list[str]
     gate: None = None
     cost: Cost

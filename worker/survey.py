@@ -1,0 +1,138 @@
+"""The chunks that an evaluation's analyses take, and what they say so far. They come before the chunks of trials.
+
+Which chunks there are follows from the config and from the chunks before them alone, so the answer is the same whoever
+computed them. A stage that depends on what an earlier one found is planned once all of that is taken.
+"""
+
+import base64
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import scoring
+from service.schemas import Config
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+PASSES = 200_000  # of `importance`, where the config says nothing
+LEAST_EXAMPLES = 16  # that each unit meets, however many units there are
+FIRST_ROUND = 128  # examples after which `top` leaves out units for the first time
+CHUNK = 16_384  # pairs of a unit and an example in a chunk, about
+MASKS = 2**24  # booleans of masks in a chunk
+TABLES = 2**24  # numbers that the sums of one pass may take
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a chunk of an analysis is computed from. units: int64[U], rising, counted through all sites.
+
+    start, stop: the part of the examples, in the order of `worker.ablation.alone.order`.
+    """
+
+    kind: Literal["selectivity", "importance"]
+    units: Ints
+    start: int
+    stop: int
+
+
+class Survey:
+    """The analyses of one evaluation. `take` the payloads of its chunks in order; then ask."""
+
+    def __init__(self, config: Config, examples: int, units: Sequence[int], classes: int) -> None:
+        self.config, self.examples, self.classes = config, examples, classes
+        self.units = tuple(units)
+        self.jobs: list[Job] = []
+        self.taken = 0
+        self.columns: dict[str, Floats] = {}
+        self.importance = scoring.Importance(self.total, classes)
+        self.passes = self.intact_passes = 0
+        self.undecided: Ints = np.arange(self.total)  # with `top`: units that may or may not be among them
+        self._met = self._planned_pairs = 0
+        self._plan()
+
+    @property
+    def total(self) -> int:
+        """How many units there are in scope."""
+        return sum(self.units)
+
+    @property
+    def done(self) -> bool:
+        """Are all chunks taken, and is none to come?"""
+        return self.taken == len(self.jobs)
+
+    def wants(self, analysis: str) -> bool:
+        """Was it asked for, or does something need it that was?"""
+        return analysis in (self.config.analyses or [])
+
+    @property
+    def share(self) -> float:
+        """Share of the known work that is done."""
+        return 1.0 if self.done else self.taken / len(self.jobs)
+
+    def take(self, payload: Mapping[str, Any]) -> None:
+        """Take in the next chunk, and plan what follows from it."""
+        self.taken += 1
+        self.passes += payload["passes"]
+        self.intact_passes += payload["intact_passes"]
+        if payload["analysis"] == "selectivity":
+            low, high = payload["units"]
+            for name, text in payload["columns"].items():
+                self.columns.setdefault(name, np.full(self.total, np.nan))[low:high] = unpacked(text)
+        else:
+            self.importance.add(payload)
+        if self.done:
+            self._plan_more()
+
+    def _plan(self) -> None:
+        if self.wants("selectivity"):
+            bins = scoring.bins(self.examples, self.classes)
+            step = max(TABLES // (self.classes * (bins + 1)), 1)
+            every = np.arange(self.total)
+            for start in range(0, self.total, step):
+                self.jobs.append(Job("selectivity", every[start : start + step], 0, self.examples))
+        if self.wants("importance"):
+            most = self._affordable(self.total, 0)
+            self._plan_round(np.arange(self.total), most if self.config.top is None else min(most, FIRST_ROUND))
+
+    def _plan_more(self) -> None:
+        """Another round for the units of which it is not certain yet whether they are among the most important."""
+        if not self.wants("importance") or self.config.top is None:
+            return
+        spread = (1 - self.config.confidence) / (self.total * max(self.examples.bit_length(), 1))
+        self.undecided = scoring.undecided(self.importance, self.config.top, self.examples, spread)
+        stop = min(2 * self._met, self._affordable(len(self.undecided), self._met))
+        if len(self.undecided) and stop > self._met:
+            self._plan_round(self.undecided, stop)
+
+    def _affordable(self, units: int, met: int) -> int:
+        """How many examples so many units can have met when the passes are spent."""
+        if units == 0:
+            return met
+        left = (self.config.passes or PASSES) - self._planned_pairs
+        least = LEAST_EXAMPLES if met == 0 else 0
+        return min(self.examples, met + max(left // units, least))
+
+    def _plan_round(self, units: Ints, stop: int) -> None:
+        width = max(min(len(units), MASKS // self.total, CHUNK), 1)
+        step = max(CHUNK // width, 1)
+        for start in range(self._met, stop, step):
+            end = min(start + step, stop)
+            for first in range(0, len(units), width):
+                self.jobs.append(Job("importance", units[first : first + width], start, end))
+        self._planned_pairs += len(units) * (stop - self._met)
+        self._met = stop
+
+
+def packed(column: NDArray[Any]) -> str:
+    """Numbers as a text for JSON, to the last bit."""
+    return base64.b64encode(zlib.compress(np.asarray(column, "<f8").tobytes())).decode()
+
+
+def unpacked(text: str) -> Floats:
+    """What `packed` was given, float64[n]."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<f8").astype(np.float64)
