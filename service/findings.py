@@ -35,26 +35,27 @@ def _heading(importance: Importance) -> Text:
 
 
 def _units(units: list[Unit]) -> Table:
-    heads = ("site", "unit", "nats added", "accuracy lost", "hits class", "selectivity", "driven by", "bits")
-    table = Table(*heads, box=None, pad_edge=False, padding=(0, 2))
+    """Fits into 80 columns, as most terminals have them: one interval, and the rest without."""
+    heads = ("site", "unit", "nats added without it", "accuracy", "worst class", "selective", "bits")
+    table = Table(*heads, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for unit in units:
         importance = unit.importance
         assert importance is not None
         hit = max(importance.classes, key=lambda each: each.accuracy_lost.value, default=None)
-        lost = NONE if hit is None else f"{hit.label} ({hit.accuracy_lost.value:+.1%})"
         cells = [visible(unit.site), str(unit.unit), _interval(importance.cross_entropy_added)]
-        cells += [_interval(importance.accuracy_lost), lost, _plain(unit.selectivity)]
-        table.add_row(*cells, NONE if unit.driver is None else str(unit.driver), _plain(unit.information))
+        cells.append(f"{-importance.accuracy_lost.value:+.1%}")
+        cells.append(NONE if hit is None else f"{hit.label}: {-hit.accuracy_lost.value:+.1%}")
+        driver = "" if unit.driver is None else f" ({unit.driver})"
+        table.add_row(*cells, _plain(unit.selectivity) + driver, _plain(unit.information))
     return table
 
 
 def _sites(sites: list[Tuned], correlations: dict[str | None, Correlation]) -> Table:
-    heads = ["site", "units", "dead", "fires", "selectivity", "bits", "informative"]
-    table = Table(*heads, *(["selective = important?"] if correlations else []), box=None, pad_edge=False)
-    table.padding = (0, 2)
+    heads = ["site", "units", "dead", "fires", "selective", "bits", *(["selective = important?"] * bool(correlations))]
+    table = Table(*heads, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for site in sites:
         cells = [visible(site.site), str(site.units), str(site.dead), f"{site.fires:.2f}"]
-        cells += [_plain(site.selectivity), _plain(site.information), str(site.informative)]
+        cells += [_plain(site.selectivity), _plain(site.information)]
         if correlations:
             found = correlations.get(site.site)
             cells.append(NONE if found is None or found.spearman is None else _interval(found.spearman))

@@ -21,7 +21,7 @@ def driven(seed: int, examples: int, units: int) -> tuple[Floats, NDArray[np.int
     return np.maximum(generator.standard_normal((examples, units)) + gains[labels] - 0.8, 0), labels
 
 
-def tuned(means: Floats, labels: Any, sizes: Floats | None = None, step: int = 97) -> scoring.Columns:
+def tuned(means: Any, labels: Any, sizes: Any = None, step: int = 97) -> scoring.Columns:
     """What Lesion says, the examples coming in parts."""
     borders = scoring.edges(means, scoring.bins(len(labels), CLASSES))
     tuning = scoring.Tuning(CLASSES, borders)
