@@ -17,7 +17,7 @@ CLASSES = 3
 
 
 def analysed(survey: Survey, job: Job) -> dict[str, Any]:
-    """What a worker would store: unit u adds u nats on average, one with a higher number more."""
+    """What a worker would store: unit u adds u / 5 nats on average, one with a higher number more."""
     if job.kind == "selectivity":
         low, high = int(job.units[0]), int(job.units[-1]) + 1
         columns = {each.name: packed(np.linspace(0, 1, high - low)) for each in fields(scoring.Columns)}
@@ -25,7 +25,7 @@ def analysed(survey: Survey, job: Job) -> dict[str, Any]:
         return {"analysis": "selectivity", **done}
     generator = np.random.default_rng(job.start)
     places, which = (each.ravel() for each in np.mgrid[: len(job.units), : job.stop - job.start])
-    added = job.units[places] + generator.standard_normal(len(places))
+    added = 0.2 * job.units[places] + generator.standard_normal(len(places))
     right = np.ones(len(places), np.bool_)
     pairs = scoring.Pairs(places, which, right, generator.random(len(places)) > 0.1, added)
     counted = scoring.count_pairs(job.units, np.arange(job.start, job.stop) % CLASSES, CLASSES, pairs)

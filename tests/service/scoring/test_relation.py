@@ -38,6 +38,7 @@ def test_layers_are_not_compared_with_each_other() -> None:
     found = related(one, other, layers, seed=0, confidence=0.95)
     assert found.spearman is not None
     assert found.spearman.low < 0 < found.spearman.high
+    assert found.units == 120
     pooled = related(one, other, one_layer(120), seed=0, confidence=0.95)
     assert pooled.spearman is not None
     assert pooled.spearman.low > 0.5
