@@ -6,10 +6,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from service.schemas import Analyses, Correlation, Estimate, Importance, Tuned, Unit
+from service.schemas import Analyses, Classes, Correlation, Estimate, Importance, Targeted, Tuned, Unit
 from service.terminal import visible
 
 NONE = "-"
+SHOWN_CLASSES = 10  # that break first
 
 
 def shown(found: Analyses, evaluation: str) -> RenderableType:
@@ -20,6 +21,10 @@ def shown(found: Analyses, evaluation: str) -> RenderableType:
     if found.selectivity is not None:
         rank = {} if found.relation is None else {each.site: each for each in found.relation.layers[::-1]}
         parts += [Text(), _sites(found.selectivity, rank)]
+    if found.targeted is not None:
+        parts += [Text(), _orders(found.targeted), Text(found.targeted.finding, "bold")]
+    if found.classes is not None:
+        parts += [Text(), _classes(found.classes)]
     if found.relation is not None:
         parts += [Text(), *(Text(line, "bold") for line in _sentences(found.relation.finding))]
     parts.append(Text(f"All {found.units.units:,} units: GET /v1/evaluations/{evaluation}/units.csv", "dim"))
@@ -60,6 +65,25 @@ def _sites(sites: list[Tuned], correlations: dict[str | None, Correlation]) -> T
             found = correlations.get(site.site)
             cells.append(NONE if found is None or found.spearman is None else _interval(found.spearman))
         table.add_row(*cells)
+    return table
+
+
+def _orders(targeted: Targeted) -> Table:
+    table = Table("units lost first", "area under the curve", "less than random", box=None, pad_edge=False)
+    table.padding = (0, 2, 0, 0)
+    for each in targeted.orders:
+        gap = NONE if each.less_than_random is None else _interval(each.less_than_random)
+        table.add_row(each.order.replace("_", " "), _interval(each.area), gap)
+    return table
+
+
+def _classes(classes: Classes) -> Table:
+    table = Table("class", "examples", "intact", "half-life", "area under its curve", box=None, pad_edge=False)
+    table.padding = (0, 2, 0, 0)
+    for each in classes.curves[:SHOWN_CLASSES]:
+        table.add_row(
+            str(each.label), str(each.examples), f"{each.values[0]:.3f}", _plain(each.half_life), _interval(each.area)
+        )
     return table
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service import scoring
 from worker import answers
-from worker.ablation import alone
+from worker.ablation import alone, ordered
 from worker.sandbox.parent import MIB, Child
 from worker.survey import Job, Survey, packed
 
@@ -39,6 +39,8 @@ def payload(subjects: Subjects, survey: Survey, job: Job) -> dict[str, Any]:
     """The payload of one of a survey's jobs."""
     if job.kind == "selectivity":
         return _tuned(subjects, survey, job)
+    if job.kind in ("targeted", "classes"):
+        return _in_orders(subjects, survey, job)
     return _alone(subjects, survey, job)
 
 
@@ -97,6 +99,33 @@ def _that_matter(subjects: Subjects, survey: Survey, units: Ints, examples: Ints
         acts = np.concatenate(sizes) != 0  # of a NaN, true
     places, which = np.nonzero(acts.T)
     return places.astype(np.int64), which.astype(np.int64)
+
+
+def _in_orders(subjects: Subjects, survey: Survey, job: Job) -> dict[str, Any]:
+    """Right or wrong, at each fraction, in each chosen order and, for each example, in random orders of its own."""
+    assert job.ranked is not None
+    assert job.alive is not None
+    examples = alone.order(subjects.seed, survey.examples)[job.start : job.stop]
+    examples = examples[subjects.labels[examples] >= 0]
+    steps, repeats, count = scoring.fractions()[1:], scoring.REPEATS, len(examples)
+    nothing = [np.ones((1, size), np.bool_) for size in survey.units]
+    intact, _ = _answers(subjects, examples, np.zeros(count, np.int64), nothing)
+    chosen = ordered.given(job.ranked, survey.units, job.alive, steps)
+    lesions = np.arange(len(job.ranked) * len(steps))
+    given, _ = _answers(subjects, np.tile(examples, len(lesions)), np.repeat(lesions, count), chosen)
+    rows = count * repeats
+    first = job.start * repeats
+    masks = ordered.random(subjects.seed, first, rows, survey.units, job.alive, steps) if rows else []
+    own = np.arange(rows * len(steps))
+    random, _ = _answers(subjects, np.repeat(examples, repeats * len(steps)), own, masks)
+    counted = scoring.count_orders(
+        intact,
+        given.reshape(len(job.ranked), len(steps), count),
+        random.reshape(count, repeats, len(steps)),
+        subjects.labels[examples],
+        survey.classes,
+    )
+    return {"analysis": job.kind, **counted, "passes": len(given) + len(random), "intact_passes": count}
 
 
 def _answers(subjects: Subjects, examples: Ints, lesions: Ints, masks: list[Bools]) -> tuple[Bools, Floats]:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from service import schemas, scoring
 from service.scoring import rounded
-from worker.survey import Survey
+from worker.survey import ORDERS, Survey
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+MOST_CLASSES = 100  # whose curves are in the result
 SHOWN = 10  # most important units in the result, where no `top` says otherwise
 
 
@@ -47,6 +48,8 @@ class Findings:
             selectivity=list(self._tuned()) if survey.wants("selectivity") else None,
             importance=self._importance() if survey.wants("importance") else None,
             relation=self._relation() if survey.wants("relation") else None,
+            targeted=self._targeted() if survey.wants("targeted") else None,
+            classes=self._classes() if survey.wants("classes") else None,
             units=schemas.UnitTable(units=survey.total, digest=f"sha256:{whole.hexdigest()}"),
             passes=survey.passes,
         )
@@ -104,6 +107,22 @@ class Findings:
         layers = [self._correlation(name, layer) for name in PROPERTIES for layer in range(len(self._sites))]
         return schemas.Relation(finding=finding(overall, self._config.confidence), overall=overall, layers=layers)
 
+    def _targeted(self) -> schemas.Targeted:
+        orders, confidence = self._survey.targeted, self._config.confidence
+        names: list[schemas.Order] = ["random", *(name for name, _, _ in ORDERS)]
+        curves = [orders.random(confidence), *orders.curves(confidence)]
+        found = [_curve(name, each, orders.examples) for name, each in zip(names, curves, strict=True)]
+        return schemas.Targeted(examples=orders.examples, finding=order_finding(found), orders=found)
+
+    def _classes(self) -> schemas.Classes:
+        curves = self._survey.by_class.classes(self._config.confidence)
+        return schemas.Classes(
+            examples=self._survey.by_class.examples,
+            classes=len(curves),
+            fractions=scoring.fractions().tolist(),
+            curves=[_class_curve(each) for each in curves[:MOST_CLASSES]],
+        )
+
     def _correlation(self, name: str, layer: int | None) -> schemas.Correlation:
         own = np.ones(len(self._layers), np.bool_) if layer is None else self._layers == layer
         values = np.where(self._survey.columns["dead"] == 1, np.nan, self._survey.columns[name])
@@ -140,6 +159,40 @@ def _sentence(found: schemas.Correlation, confidence: float) -> str:
     if found.spearman.high < 0:
         return f"More {word} units matter less on this model ({told})."
     return f"How {word} a unit is does not show how much it matters on this model ({told})."
+
+
+def order_finding(curves: Sequence[schemas.OrderCurve]) -> str:
+    """Which orders hurt more than random ones, in a sentence."""
+    parts: dict[str, list[str]] = {"more than": [], "less than": [], "neither more nor less than": []}
+    for each in curves:
+        gap = each.less_than_random
+        if gap is not None:
+            which = "more than" if gap.low > 0 else "less than" if gap.high < 0 else "neither more nor less than"
+            parts[which].append(f"{each.order.replace('_', ' ')} ({gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}])")
+    told = [
+        f"the {' and the '.join(names)} first hurts {which} a random order" for which, names in parts.items() if names
+    ]
+    return f"On this model, of the units that ever fire, losing {'; losing '.join(told)}."
+
+
+def _curve(name: schemas.Order, curve: scoring.Curve, examples: int) -> schemas.OrderCurve:
+    area = _estimate(curve.area)
+    assert area is not None
+    points = [
+        schemas.CurvePoint(fraction=rounded(float(fraction)), trials=examples, **_rounded(each))
+        for fraction, each in zip(scoring.fractions(), curve.points, strict=True)
+    ]
+    return schemas.OrderCurve(order=name, area=area, less_than_random=_estimate(curve.gap), curve=points)
+
+
+def _class_curve(curve: scoring.ClassCurve) -> schemas.ClassCurve:
+    return schemas.ClassCurve(
+        label=curve.label,
+        examples=curve.examples,
+        half_life=None if curve.half_life is None else rounded(curve.half_life),
+        area=schemas.Estimate(**_rounded(curve.area)),
+        values=[round(value, 4) for value in curve.values],
+    )
 
 
 def _published(change: scoring.Change, rank: int) -> schemas.UnitImportance:

@@ -15,12 +15,20 @@ from numpy.typing import NDArray
 
 from service import scoring
 from service.schemas import Config
+from worker.ablation import ordered
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 PASSES = 200_000  # of `importance`, where the config says nothing
 LEAST_EXAMPLES = 16  # that each unit meets, however many units there are
+# Orders in which `targeted` loses units: what each is called, by which property, and whether its largest go first.
+ORDERS = (
+    ("most_selective", "selectivity", 1),
+    ("least_selective", "selectivity", -1),
+    ("largest", "size", 1),
+    ("most_important", "importance", 1),
+)
 FIRST_ROUND = 128  # examples after which `top` leaves out units for the first time
 CHUNK = 16_384  # pairs of a unit and an example in a chunk, about
 MASKS = 2**24  # booleans of masks in a chunk
@@ -31,13 +39,16 @@ TABLES = 2**24  # numbers that the sums of one pass may take
 class Job:
     """What a chunk of an analysis is computed from. units: int64[U], rising, counted through all sites.
 
-    start, stop: the part of the examples, in the order of `worker.ablation.alone.order`.
+    start, stop: the part of the examples, in the order of `worker.ablation.alone.order`. ranked: int64[orders, U],
+    when each unit is lost within its site. alive: bool[U], units that are lost at all.
     """
 
-    kind: Literal["selectivity", "importance"]
+    kind: Literal["selectivity", "importance", "targeted", "classes"]
     units: Ints
     start: int
     stop: int
+    ranked: Ints | None = None
+    alive: NDArray[np.bool_] | None = None
 
 
 class Survey:
@@ -53,6 +64,9 @@ class Survey:
         self.passes = self.intact_passes = 0
         self.undecided: Ints = np.arange(self.total)  # with `top`: units that may or may not be among them
         self._met = self._planned_pairs = 0
+        self.targeted = scoring.Orders(len(ORDERS), classes)
+        self.by_class = scoring.Orders(0, classes)
+        self._ordered = False
         self._plan()
 
     @property
@@ -83,6 +97,10 @@ class Survey:
             low, high = payload["units"]
             for name, text in payload["columns"].items():
                 self.columns.setdefault(name, np.full(self.total, np.nan))[low:high] = unpacked(text)
+        elif payload["analysis"] == "targeted":
+            self.targeted.add(payload)
+        elif payload["analysis"] == "classes":
+            self.by_class.add(payload)
         else:
             self.importance.add(payload)
         if self.done:
@@ -98,11 +116,47 @@ class Survey:
         if self.wants("importance"):
             most = self._affordable(self.total, 0)
             self._plan_round(np.arange(self.total), most if self.config.top is None else min(most, FIRST_ROUND))
+        if not self.jobs:
+            self._plan_more()
 
     def _plan_more(self) -> None:
-        """Another round for the units of which it is not certain yet whether they are among the most important."""
-        if not self.wants("importance") or self.config.top is None:
+        """What follows from all that is taken."""
+        if self._ordered:
             return
+        if self.wants("importance") and self.config.top is not None:
+            self._plan_another_round()
+        if self.done:
+            self._ordered = True
+            self._plan_orders()
+
+    def _plan_orders(self) -> None:
+        """Curves in chosen orders, which are known by now, and in random ones.
+
+        Units that never fire are lost in none of those that are compared: chosen orders would spare them, random ones
+        would not, and any order would seem to hurt more than a random one.
+        """
+        if self.wants("targeted"):
+            added = self.importance.total / np.maximum(self.importance.examples, 1)
+            keys = {"selectivity": self.columns["selectivity"], "size": self.columns["size"], "importance": added}
+            alive = self.columns["dead"] == 0
+            chosen = [np.where(alive, sign * keys[name], np.nan) for _, name, sign in ORDERS]
+            # Signed units that fire nowhere have no selectivity; they come last, before the dead.
+            chosen = [np.where(alive & np.isnan(each), -np.inf, each) for each in chosen]
+            self._plan_curves("targeted", np.stack([ordered.ranks(each, self.units) for each in chosen]), alive)
+        if self.wants("classes"):
+            self._plan_curves("classes", np.empty((0, self.total), np.int64), np.ones(self.total, np.bool_))
+
+    def _plan_curves(self, kind: Literal["targeted", "classes"], ranked: Ints, alive: NDArray[np.bool_]) -> None:
+        tries = scoring.STEPS * (len(ranked) + scoring.REPEATS)
+        most = min(self.examples, max((self.config.passes or PASSES) // tries, LEAST_EXAMPLES))
+        rows = scoring.STEPS * scoring.REPEATS * self.total
+        step = max(min(CHUNK // tries, MASKS // rows), 1)
+        for start in range(0, most, step):
+            self.jobs.append(Job(kind, np.arange(self.total), start, min(start + step, most), ranked, alive))
+
+    def _plan_another_round(self) -> None:
+        """For the units of which it is not certain yet whether they are among the most important."""
+        assert self.config.top is not None
         spread = (1 - self.config.confidence) / (self.total * max(self.examples.bit_length(), 1))
         self.undecided = scoring.undecided(self.importance, self.config.top, self.examples, spread)
         stop = min(2 * self._met, self._affordable(len(self.undecided), self._met))

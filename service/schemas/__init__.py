@@ -2,10 +2,15 @@
 
 from service.schemas.analyses import (
     Analyses,
+    ClassCurve,
+    Classes,
     ClassLost,
     Correlation,
     Importance,
+    Order,
+    OrderCurve,
     Relation,
+    Targeted,
     Tuned,
     Unit,
     UnitImportance,
@@ -27,8 +32,9 @@ from service.schemas.evaluation import (
 )
 from service.schemas.found import Array, DatasetFound, ModelFound, Output
 from service.schemas.keys import DAY, SCOPES, Key, Keys, MadeKey, NewKey, Rotation, Scope
+from service.schemas.points import CurvePoint
 from service.schemas.preprocessing import Preprocessing
-from service.schemas.result import Cost, CurvePoint, Layer, Measured, Progress, Provenance, Result, Site
+from service.schemas.result import Cost, Layer, Measured, Progress, Provenance, Result, Site
 from service.schemas.webhooks import (
     EVENTS,
     TEST,
@@ -58,7 +64,9 @@ __all__ = [
     "Array",
     "Artifact",
     "Attempt",
+    "ClassCurve",
     "ClassLost",
+    "Classes",
     "Comparison",
     "Config",
     "Correlation",
@@ -93,6 +101,8 @@ __all__ = [
     "NewEvaluation",
     "NewKey",
     "NewWebhook",
+    "Order",
+    "OrderCurve",
     "Output",
     "Preprocessing",
     "ProblemBody",
@@ -109,6 +119,7 @@ __all__ = [
     "Site",
     "State",
     "Strict",
+    "Targeted",
     "TestEvent",
     "Tuned",
     "Unit",

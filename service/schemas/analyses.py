@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from service.schemas.points import CurvePoint
 from service.schemas.words import Digest, Estimate
 
 
@@ -87,6 +88,50 @@ class Relation(BaseModel):
     layers: list[Correlation]
 
 
+Order = Literal["random", "most_selective", "least_selective", "largest", "most_important"]
+
+
+class OrderCurve(BaseModel):
+    """Accuracy as units are lost in one order, in all sites in scope at once, the same fraction in each.
+
+    The fraction is of the units that ever fire; dead ones are lost in no order.
+    """
+
+    order: Order = Field(description="`largest`: of the largest mean activation, sign aside.")
+    area: Estimate = Field(description="Under the curve.")
+    less_than_random: Estimate | None = Field(
+        description="By how much the area of random orders is larger, on the same examples."
+    )
+    curve: list[CurvePoint]
+
+
+class Targeted(BaseModel):
+    """Does it matter in which order units are lost?"""
+
+    examples: int
+    finding: str = Field(description="What was found on this model, in a sentence.")
+    orders: list[OrderCurve]
+
+
+class ClassCurve(BaseModel):
+    """One class's own curve, in random orders."""
+
+    label: int
+    examples: int
+    half_life: float | None = Field(description="Smallest fraction at which half of its intact accuracy is lost.")
+    area: Estimate
+    values: list[float] = Field(description="Its accuracy at each of `fractions`.")
+
+
+class Classes(BaseModel):
+    """Which classes break first."""
+
+    examples: int
+    classes: int = Field(description="How many have examples; those beyond a hundred are left out below.")
+    fractions: list[float]
+    curves: list[ClassCurve] = Field(description="Those that break first come first.")
+
+
 class UnitTable(BaseModel):
     """The table with a row for each unit, which lies beside the result: GET /v1/evaluations/{id}/units."""
 
@@ -100,5 +145,7 @@ class Analyses(BaseModel):
     selectivity: list[Tuned] | None = None
     importance: Importance | None = None
     relation: Relation | None = None
+    targeted: Targeted | None = None
+    classes: Classes | None = None
     units: UnitTable
     passes: int = Field(description="Ablated passes that the analyses took; part of `cost.passes`.")

@@ -5,17 +5,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from service.schemas.analyses import Analyses
+from service.schemas.points import CurvePoint
 from service.schemas.words import Digest, Estimate
-
-
-class CurvePoint(BaseModel):
-    """A(f) at one fraction."""
-
-    fraction: float
-    value: float
-    low: float
-    high: float
-    trials: int
 
 
 class Layer(BaseModel):

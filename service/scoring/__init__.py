@@ -5,6 +5,7 @@ from service.scoring.curve import Point
 from service.scoring.importance import Change, Importance, Pairs, lost, undecided
 from service.scoring.importance import count as count_pairs
 from service.scoring.interval import Estimate, Estimator, auc, enough, student, wilson
+from service.scoring.orders import REPEATS, STEPS, ClassCurve, Curve, Orders, count_orders, fractions
 from service.scoring.reference import (
     LEAST_MARGIN,
     METRICS,
@@ -23,10 +24,14 @@ __all__ = [
     "LEAST_MARGIN",
     "METRICS",
     "PROBABILITY_FLOOR",
+    "REPEATS",
+    "STEPS",
     "Arm",
     "Change",
+    "ClassCurve",
     "Columns",
     "Correlation",
+    "Curve",
     "Difference",
     "Estimate",
     "Estimator",
@@ -34,6 +39,7 @@ __all__ = [
     "Importance",
     "Intact",
     "Metric",
+    "Orders",
     "Pairs",
     "Payload",
     "Point",
@@ -45,10 +51,12 @@ __all__ = [
     "bins",
     "class_selectivity",
     "count",
+    "count_orders",
     "count_pairs",
     "difference",
     "edges",
     "enough",
+    "fractions",
     "information",
     "live",
     "lost",

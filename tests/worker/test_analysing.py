@@ -217,3 +217,49 @@ def test_without_labels_units_are_held_against_the_intact_answers(start: Start) 
     summary, units = found(start({"x": noise(1, 60, 2, 8, 8)}, analyses=["relation"]))
     assert summary.relation is not None
     assert all(unit.importance and unit.importance.accuracy_lost.value >= 0 for unit in units)
+
+
+def test_curves_in_orders_are_those_of_the_masks(start: Start) -> None:
+    """Of twelve units that each are needed by some examples, losing the important first hurts most; all lost: nothing.
+
+    Units, fractions and examples go the whole way through the model's process.
+    """
+    gains = np.linspace(0, 1, 12) ** 3
+    inputs = np.abs(noise(1, 600, 12))
+    labels = (inputs @ (gains[:, None] * noise(5, 12, 3))).argmax(axis=1)
+    summary, _ = found(start({"x": inputs, "y": labels}, rectified(gains), analyses=["targeted", "classes"]))
+    assert summary.targeted is not None
+    assert summary.classes is not None
+    curves = {each.order: each for each in summary.targeted.orders}
+    assert summary.targeted.orders[0].order == "random"
+    for each in curves.values():
+        assert each.curve[0].value == 1
+        assert each.curve[-1].value == pytest.approx((labels == 0).mean(), abs=0.05)  # no unit left: the first class
+    gap = curves["most_important"].less_than_random
+    assert gap is not None
+    assert gap.low > 0
+    assert curves["most_important"].area.value < curves["random"].area.value
+    assert "most important" in summary.targeted.finding
+    assert sum(each.examples for each in summary.classes.curves) == summary.classes.examples
+    assert {each.label: each.values[-1] for each in summary.classes.curves} == {0: 1, 2: 0}
+    assert summary.classes.curves[0].half_life is not None
+
+
+def test_dead_units_favour_no_order(start: Start) -> None:
+    """A network of equal units and as many dead ones: no order hurts more than a random one, since none loses the dead.
+
+    Were the dead lost too, random orders would waste half of their losses on them, and any chosen one look harmful.
+    """
+    layers = [nets.node("Gemm", "x w b", "h"), nets.node("Relu", "h", "r"), nets.node("Gemm", "r v c", "y")]
+    weights = {"w": np.zeros((8, 16)), "b": np.repeat([0.0, -100.0], 8), "v": np.zeros((16, 2)), "c": [0.5, 0.0]}
+    weights["w"][range(8), range(8)] = 1
+    weights["v"][:8, 1] = 1
+    model = nets.net(layers, {name: nets.f32(each) for name, each in weights.items()}, ["batch", 8], ["batch", 2])
+    arrays = {"x": np.repeat(np.eye(8, dtype=np.float32), 50, axis=0), "y": np.ones(400, np.int64)}
+    arrays["y"][::25] = 0
+    summary, units = found(start(arrays, model, analyses=["targeted"]))
+    assert sum(bool(unit.dead) for unit in units) == 8
+    assert summary.targeted is not None
+    for each in summary.targeted.orders[1:]:
+        assert each.less_than_random is not None
+        assert abs(each.less_than_random.value) < 0.06, each.order

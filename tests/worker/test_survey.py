@@ -24,6 +24,13 @@ def analysed(survey: Survey, job: Job) -> dict[str, Any]:
         done = {"units": [low, high], "columns": columns, "passes": 0, "intact_passes": survey.examples}
         return {"analysis": "selectivity", **done}
     generator = np.random.default_rng(job.start)
+    if job.ranked is not None:
+        count = job.stop - job.start
+        given = generator.random((len(job.ranked), scoring.STEPS, count)) < 0.5
+        random = generator.random((count, scoring.REPEATS, scoring.STEPS)) < 0.5
+        labels = np.arange(job.start, job.stop) % CLASSES
+        counted = scoring.count_orders(np.ones(count, np.bool_), given, random, labels, CLASSES)
+        return {"analysis": job.kind, **counted, "passes": given.size + random.size, "intact_passes": count}
     places, which = (each.ravel() for each in np.mgrid[: len(job.units), : job.stop - job.start])
     added = 0.2 * job.units[places] + generator.standard_normal(len(places))
     right = np.ones(len(places), np.bool_)
@@ -58,6 +65,8 @@ def decide(backwards: bool, **config: Any) -> Course:
     [
         {"analyses": ["relation"]},
         {"analyses": ["importance"], "top": 3},
+        {"analyses": ["targeted", "classes"], "top": 3, "passes": 50_000},
+        {"analyses": ["classes"]},
         {"analyses": ["relation"], "clamp": "mean", "top": 2},
         {"analyses": ["selectivity"], "estimator": "grid", "orderings": 3, "fractions": 4},
         {"analyses": ["relation"], "scope": "layer"},
@@ -75,7 +84,7 @@ def test_order_of_arrival_does_not_matter(config: dict[str, Any]) -> None:
         lines = findings.lines()
         found.append((lines, course.result(findings.summary(lines))))
     assert found[0] == found[1]
-    rest = {name: value for name, value in config.items() if name not in ("analyses", "top")}
+    rest = {name: value for name, value in config.items() if name not in ("analyses", "top", "passes")}
     plain = decide(False, **given, **rest)
     assert plain.findings() is None
     assert found[0][1].score == plain.result().score

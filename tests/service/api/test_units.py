@@ -80,8 +80,8 @@ def test_what_cannot_be_analysed_is_refused_at_once(api: Api) -> None:
     asked = api.uploaded()
     for config, told in (
         ({"analyses": ["importance"], "metric": "r2"}, "`analyses`"),
-        ({"analyses": ["selectivity"], "top": 3}, "`top` and `passes`"),
-        ({"passes": 5000}, "`top` and `passes`"),
+        ({"analyses": ["classes"], "top": 3}, "`top` belongs"),
+        ({"analyses": ["selectivity"], "passes": 5000}, "`passes` belongs"),
         ({"analyses": ["nothing"]}, "selectivity"),
         ({"analyses": []}, "analyses"),
     ):
