@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import scoring
-from service.schemas import Config
+from service.schemas import Config, Order
 from worker.ablation import ordered
 
 Ints = NDArray[np.int64]
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 PASSES = 200_000  # of `importance`, where the config says nothing
 LEAST_EXAMPLES = 16  # that each unit meets, however many units there are
 # Orders in which `targeted` loses units: what each is called, by which property, and whether its largest go first.
-ORDERS = (
+ORDERS: tuple[tuple[Order, str, int], ...] = (
     ("most_selective", "selectivity", 1),
     ("least_selective", "selectivity", -1),
     ("largest", "size", 1),
@@ -32,7 +32,7 @@ ORDERS = (
 FIRST_ROUND = 128  # examples after which `top` leaves out units for the first time
 CHUNK = 16_384  # pairs of a unit and an example in a chunk, about
 MASKS = 2**24  # booleans of masks in a chunk
-TABLES = 2**24  # numbers that the sums of one pass may take
+TABLES = 2**23  # numbers that the sums of one pass may take
 
 
 @dataclass(frozen=True, eq=False)

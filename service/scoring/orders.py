@@ -108,8 +108,8 @@ class Orders:
         found, first = [], self._right[:, 0].sum() / REPEATS
         for order, right in enumerate(self._given):
             points = [wilson(float(each), self.examples, confidence) for each in (first, *right)]
-            area = mean(*self._areas[:, order].tolist(), self.examples, confidence, (0.0, 1.0))
-            found.append(Curve(points, area, mean(*self._gaps[:, order].tolist(), self.examples, confidence, (-1, 1))))
+            area = _mean(self._areas[:, order], self.examples, confidence, (0.0, 1.0))
+            found.append(Curve(points, area, _mean(self._gaps[:, order], self.examples, confidence, (-1.0, 1.0))))
         return found
 
     def classes(self, confidence: float) -> list[ClassCurve]:
@@ -121,7 +121,7 @@ class Orders:
         for label in np.flatnonzero(self._labels).tolist():
             examples = int(self._labels[label])
             values = (self._right[label] / (REPEATS * examples)).tolist()
-            area = mean(*self._by_chance[:, label].tolist(), examples, confidence, (0.0, 1.0))
+            area = _mean(self._by_chance[:, label], examples, confidence, (0.0, 1.0))
             found.append(ClassCurve(label, examples, values, area, half_life(values)))
         return sorted(found, key=lambda each: (math.inf if each.half_life is None else each.half_life, each.label))
 
@@ -146,3 +146,8 @@ def mean(total: float, squares: float, examples: int, confidence: float, bounds:
     spread = max(squares - total * value, 0.0) / (examples - 1) / examples
     half = student_quantile(confidence, examples - 1) * math.sqrt(spread)
     return Estimate(value, min(max(value - half, low), value), max(min(value + half, high), value))
+
+
+def _mean(sums: Floats, examples: int, confidence: float, bounds: tuple[float, float]) -> Estimate:
+    """The same of a sum and a sum of squares, float64[2]."""
+    return mean(float(sums[0]), float(sums[1]), examples, confidence, bounds)

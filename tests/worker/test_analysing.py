@@ -251,12 +251,11 @@ def test_dead_units_favour_no_order(start: Start) -> None:
     Were the dead lost too, random orders would waste half of their losses on them, and any chosen one look harmful.
     """
     layers = [nets.node("Gemm", "x w b", "h"), nets.node("Relu", "h", "r"), nets.node("Gemm", "r v c", "y")]
-    weights = {"w": np.zeros((8, 16)), "b": np.repeat([0.0, -100.0], 8), "v": np.zeros((16, 2)), "c": [0.5, 0.0]}
-    weights["w"][range(8), range(8)] = 1
-    weights["v"][:8, 1] = 1
+    heeded = np.zeros((16, 2))
+    heeded[:8, 1] = 1
+    weights = {"w": np.eye(8, 16), "b": np.repeat([0.0, -100.0], 8), "v": heeded, "c": [0.5, 0.0]}
     model = nets.net(layers, {name: nets.f32(each) for name, each in weights.items()}, ["batch", 8], ["batch", 2])
-    arrays = {"x": np.repeat(np.eye(8, dtype=np.float32), 50, axis=0), "y": np.ones(400, np.int64)}
-    arrays["y"][::25] = 0
+    arrays = {"x": np.repeat(np.eye(8, dtype=np.float32), 50, axis=0), "y": (np.arange(400) % 25 > 0).astype(np.int64)}
     summary, units = found(start(arrays, model, analyses=["targeted"]))
     assert sum(bool(unit.dead) for unit in units) == 8
     assert summary.targeted is not None

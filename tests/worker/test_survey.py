@@ -29,8 +29,8 @@ def analysed(survey: Survey, job: Job) -> dict[str, Any]:
         given = generator.random((len(job.ranked), scoring.STEPS, count)) < 0.5
         random = generator.random((count, scoring.REPEATS, scoring.STEPS)) < 0.5
         labels = np.arange(job.start, job.stop) % CLASSES
-        counted = scoring.count_orders(np.ones(count, np.bool_), given, random, labels, CLASSES)
-        return {"analysis": job.kind, **counted, "passes": given.size + random.size, "intact_passes": count}
+        curves = scoring.count_orders(np.ones(count, np.bool_), given, random, labels, CLASSES)
+        return {"analysis": job.kind, **curves, "passes": given.size + random.size, "intact_passes": count}
     places, which = (each.ravel() for each in np.mgrid[: len(job.units), : job.stop - job.start])
     added = 0.2 * job.units[places] + generator.standard_normal(len(places))
     right = np.ones(len(places), np.bool_)
@@ -131,7 +131,7 @@ def test_every_unit_is_planned_once_and_no_chunk_is_too_large(
     for job in survey.jobs:
         if job.kind == "selectivity":
             tuned[job.units] += 1
-            assert len(job.units) * classes * (scoring.bins(examples, classes) + 1) <= 2**24
+            assert len(job.units) * classes * (scoring.bins(examples, classes) + 1) <= 2**23
             continue
         met[job.units] += job.stop - job.start
         assert len(job.units) * total <= 2**24
