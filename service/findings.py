@@ -25,6 +25,9 @@ def shown(found: Analyses, evaluation: str) -> RenderableType:
         parts += [Text(), _orders(found.targeted), Text(found.targeted.finding, "bold")]
     if found.classes is not None:
         parts += [Text(), _classes(found.classes)]
+    if found.noise is not None:
+        told = [f"{point.value:.2f} at {point.deviations:g}" for point in found.noise.curve[::5]]
+        parts += [Text(), Text(f"With noise on all units: accuracy {', '.join(told)} standard deviations")]
     if found.relation is not None:
         parts += [Text(), *(Text(line, "bold") for line in _sentences(found.relation.finding))]
     parts.append(Text(f"All {found.units.units:,} units: GET /v1/evaluations/{evaluation}/units.csv", "dim"))

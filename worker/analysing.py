@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from service import scoring
 from worker import answers
-from worker.ablation import alone, ordered
+from worker.ablation import alone, disturbed, ordered
 from worker.sandbox.parent import MIB, Child
-from worker.survey import Job, Survey, packed
+from worker.survey import MOST_NOISE, Job, Survey, packed
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -39,6 +39,8 @@ def payload(subjects: Subjects, survey: Survey, job: Job) -> dict[str, Any]:
     """The payload of one of a survey's jobs."""
     if job.kind == "selectivity":
         return _tuned(subjects, survey, job)
+    if job.kind == "noise":
+        return _disturbed(subjects, survey, job)
     if job.kind in ("targeted", "classes"):
         return _in_orders(subjects, survey, job)
     return _alone(subjects, survey, job)
@@ -126,6 +128,30 @@ def _in_orders(subjects: Subjects, survey: Survey, job: Job) -> dict[str, Any]:
         survey.classes,
     )
     return {"analysis": job.kind, **counted, "passes": len(given) + len(random), "intact_passes": count}
+
+
+def _disturbed(subjects: Subjects, survey: Survey, job: Job) -> dict[str, Any]:
+    """Right or wrong, for each example and draw of noise, at each strength."""
+    assert job.deviations is not None
+    examples = alone.order(subjects.seed, survey.examples)[job.start : job.stop]
+    examples = examples[subjects.labels[examples] >= 0]
+    steps, repeats, count = scoring.fractions()[1:], scoring.REPEATS, len(examples)
+    nothing = [np.ones((1, size), np.bool_) for size in survey.units]
+    intact, _ = _answers(subjects, examples, np.zeros(count, np.int64), nothing)
+    first, rows, strengths = job.start * repeats, count * repeats, MOST_NOISE * steps
+    found = [np.empty(0, np.bool_)]
+    if rows:
+        noise = disturbed.noise(subjects.seed, first, rows, job.deviations, survey.units, strengths)
+        pushed = np.repeat(examples, repeats * len(steps))
+        for start in range(0, len(pushed), subjects.at_once):
+            part = slice(start, start + subjects.at_once)
+            outputs = subjects.child.noisy(pushed[part], [each[part] for each in noise])
+            scores = answers.scores(outputs, subjects.kind, subjects.probabilities)
+            found.append(answers.picked(scores)[:, 0] == subjects.labels[pushed[part]])
+    right = np.concatenate(found).reshape(count, repeats, len(steps))
+    none = np.empty((0, len(steps), count), np.bool_)
+    counted = scoring.count_orders(intact, none, right, subjects.labels[examples], survey.classes)
+    return {"analysis": "noise", **counted, "passes": right.size, "intact_passes": count}
 
 
 def _answers(subjects: Subjects, examples: Ints, lesions: Ints, masks: list[Bools]) -> tuple[Bools, Floats]:

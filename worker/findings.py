@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service import schemas, scoring
 from service.scoring import rounded
-from worker.survey import ORDERS, Survey
+from worker.survey import MOST_NOISE, ORDERS, Survey
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -50,6 +50,7 @@ class Findings:
             relation=self._relation() if survey.wants("relation") else None,
             targeted=self._targeted() if survey.wants("targeted") else None,
             classes=self._classes() if survey.wants("classes") else None,
+            noise=self._noise() if survey.wants("noise") else None,
             units=schemas.UnitTable(units=survey.total, digest=f"sha256:{whole.hexdigest()}"),
             passes=survey.passes,
         )
@@ -121,6 +122,18 @@ class Findings:
             classes=len(curves),
             fractions=scoring.fractions().tolist(),
             curves=[_class_curve(each) for each in curves[:MOST_CLASSES]],
+        )
+
+    def _noise(self) -> schemas.Noise:
+        found = self._survey.noise.random(self._config.confidence)
+        strengths = (MOST_NOISE * scoring.fractions()).tolist()
+        return schemas.Noise(
+            examples=self._survey.noise.examples,
+            area=schemas.Estimate(**_rounded(found.area)),
+            curve=[
+                schemas.NoisePoint(deviations=rounded(strength), **_rounded(point))
+                for strength, point in zip(strengths, found.points, strict=True)
+            ],
         )
 
     def _correlation(self, name: str, layer: int | None) -> schemas.Correlation:

@@ -20,6 +20,8 @@ from worker.ablation import ordered
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+Curves = Literal["targeted", "classes", "noise"]
+MOST_NOISE = 2.0  # standard deviations at the end of the curve
 PASSES = 200_000  # of `importance`, where the config says nothing
 LEAST_EXAMPLES = 16  # that each unit meets, however many units there are
 # Orders in which `targeted` loses units: what each is called, by which property, and whether its largest go first.
@@ -40,15 +42,17 @@ class Job:
     """What a chunk of an analysis is computed from. units: int64[U], rising, counted through all sites.
 
     start, stop: the part of the examples, in the order of `worker.ablation.alone.order`. ranked: int64[orders, U],
-    when each unit is lost within its site. alive: bool[U], units that are lost at all.
+    when each unit is lost within its site. alive: bool[U], units that are lost at all. deviations:
+    float64[U], of the noise at strength 1.
     """
 
-    kind: Literal["selectivity", "importance", "targeted", "classes"]
+    kind: Literal["selectivity", "importance", "targeted", "classes", "noise"]
     units: Ints
     start: int
     stop: int
     ranked: Ints | None = None
     alive: NDArray[np.bool_] | None = None
+    deviations: Floats | None = None
 
 
 class Survey:
@@ -66,6 +70,7 @@ class Survey:
         self._met = self._planned_pairs = 0
         self.targeted = scoring.Orders(len(ORDERS), classes)
         self.by_class = scoring.Orders(0, classes)
+        self.noise = scoring.Orders(0, classes)
         self._ordered = False
         self._plan()
 
@@ -99,6 +104,8 @@ class Survey:
                 self.columns.setdefault(name, np.full(self.total, np.nan))[low:high] = unpacked(text)
         elif payload["analysis"] == "targeted":
             self.targeted.add(payload)
+        elif payload["analysis"] == "noise":
+            self.noise.add(payload)
         elif payload["analysis"] == "classes":
             self.by_class.add(payload)
         else:
@@ -145,14 +152,18 @@ class Survey:
             self._plan_curves("targeted", np.stack([ordered.ranks(each, self.units) for each in chosen]), alive)
         if self.wants("classes"):
             self._plan_curves("classes", np.empty((0, self.total), np.int64), np.ones(self.total, np.bool_))
+        if self.wants("noise"):
+            self._plan_curves("noise", np.empty((0, self.total), np.int64), None)
 
-    def _plan_curves(self, kind: Literal["targeted", "classes"], ranked: Ints, alive: NDArray[np.bool_]) -> None:
+    def _plan_curves(self, kind: Curves, ranked: Ints, alive: NDArray[np.bool_] | None) -> None:
         tries = scoring.STEPS * (len(ranked) + scoring.REPEATS)
         most = min(self.examples, max((self.config.passes or PASSES) // tries, LEAST_EXAMPLES))
         rows = scoring.STEPS * scoring.REPEATS * self.total
         step = max(min(CHUNK // tries, MASKS // rows), 1)
         for start in range(0, most, step):
-            self.jobs.append(Job(kind, np.arange(self.total), start, min(start + step, most), ranked, alive))
+            self.jobs.append(
+                Job(kind, np.arange(self.total), start, min(start + step, most), ranked, alive, self.columns.get("std"))
+            )
 
     def _plan_another_round(self) -> None:
         """For the units of which it is not certain yet whether they are among the most important."""

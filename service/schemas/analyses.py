@@ -132,6 +132,23 @@ class Classes(BaseModel):
     curves: list[ClassCurve] = Field(description="Those that break first come first.")
 
 
+class NoisePoint(BaseModel):
+    """Accuracy with noise of so many of each unit's standard deviations."""
+
+    deviations: float
+    value: float
+    low: float
+    high: float
+
+
+class Noise(BaseModel):
+    """What noise added to all units in scope at once does: a random direction for each trial, and ever more of it."""
+
+    examples: int
+    area: Estimate = Field(description="Mean accuracy from no noise to the most.")
+    curve: list[NoisePoint]
+
+
 class UnitTable(BaseModel):
     """The table with a row for each unit, which lies beside the result: GET /v1/evaluations/{id}/units."""
 
@@ -147,5 +164,6 @@ class Analyses(BaseModel):
     relation: Relation | None = None
     targeted: Targeted | None = None
     classes: Classes | None = None
+    noise: Noise | None = None
     units: UnitTable
     passes: int = Field(description="Ablated passes that the analyses took; part of `cost.passes`.")

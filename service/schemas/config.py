@@ -12,7 +12,7 @@ Name = Annotated[str, Field(min_length=1, max_length=512)]
 TOP = 5  # `k` of `top_k`, where none is given
 # What no config had at first: left out of its identity while unset, so that no older identity changes.
 LATER = ("k", "output", "sites", "labels", "weights", "inputs", "preprocessing", "analyses", "top", "passes")
-Analysis = Literal["selectivity", "importance", "relation", "targeted", "classes"]
+Analysis = Literal["selectivity", "importance", "relation", "targeted", "classes", "noise"]
 # What an analysis is made of, in the order in which analyses are listed.
 NEEDS: dict[Analysis, tuple[Analysis, ...]] = {
     "selectivity": (),
@@ -20,6 +20,7 @@ NEEDS: dict[Analysis, tuple[Analysis, ...]] = {
     "relation": ("selectivity", "importance"),
     "targeted": ("selectivity", "importance"),
     "classes": (),
+    "noise": ("selectivity",),
 }
 SPENDING: list[Analysis] = [name for name in NEEDS if name != "selectivity"]  # those that ablate
 RANKING: list[Analysis] = [name for name in NEEDS if name == "importance" or "importance" in NEEDS[name]]
@@ -138,7 +139,8 @@ class Config(Strict):
         description="What to find out about each unit, beside the score. `selectivity`: how it is tuned to the "
         "classes; `importance`: what is lost when it alone is ablated; `relation`: whether the two go together; "
         "`targeted`: the curve when units are lost in chosen orders; both need the first two, and bring them along. "
-        "`classes`: the curve of each class, and which break first.",
+        "`classes`: the curve of each class, and which break first; `noise`: the curve as noise is added to all units, "
+        "in units of each one's own standard deviation.",
     )
     top: int | None = Field(
         None, ge=1, le=10_000, description="`importance` stops once the so many most important units are certain."

@@ -17,7 +17,8 @@ from tests.promises.test_same_bytes import outcome, workers_that_computed
 from tests.stack import Stack, running
 
 UNITS = 176  # of the shipped network
-CONFIG = {"precision": 0.1, "seed": 3, "analyses": ["relation"], "passes": 60_000}
+ALL = ["selectivity", "importance", "relation", "targeted", "classes", "noise"]
+CONFIG = {"precision": 0.1, "seed": 3, "analyses": ALL[2:], "passes": 30_000}
 
 
 def submitted(stack: Stack, workers: int = 1, **config: Any) -> str:
@@ -89,13 +90,17 @@ def test_the_result_tells_what_was_found(undisturbed: tuple[dict[str, Any], byte
     assert found["relation"]["finding"].count("on this model") == 2
     assert [each["property"] for each in found["relation"]["overall"]] == ["selectivity", "information"]
     assert len(found["relation"]["layers"]) == 8
+    assert [each["order"] for each in found["targeted"]["orders"]][:2] == ["random", "most_selective"]
+    assert found["targeted"]["orders"][4]["less_than_random"]["low"] > 0  # the most important
+    assert sorted(each["label"] for each in found["classes"]["curves"]) == list(range(10))
+    assert found["noise"]["curve"][0]["value"] > found["noise"]["curve"][-1]["value"]
     units = [json.loads(line) for line in lines.splitlines()]
     dead = [unit for unit in units if unit["dead"]]
     assert len(dead) == sum(site["dead"] for site in found["selectivity"]) > 0
     assert {unit["importance"]["cross_entropy_added"]["value"] for unit in dead} == {0}
     assert {unit["importance"]["accuracy_lost"]["value"] for unit in dead} == {0}
     assert result["cost"]["passes"] > found["passes"] > 0
-    assert result["provenance"]["config"]["analyses"] == ["selectivity", "importance", "relation"]
+    assert result["provenance"]["config"]["analyses"] == ALL
 
 
 def test_kill_9_and_three_workers_change_nothing(

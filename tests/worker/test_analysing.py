@@ -262,3 +262,70 @@ def test_dead_units_favour_no_order(start: Start) -> None:
     for each in summary.targeted.orders[1:]:
         assert each.less_than_random is not None
         assert abs(each.less_than_random.value) < 0.06, each.order
+
+
+def noisy(kind: Any, examples: NDArray[np.int64], added: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """What a loop of hooks gives that add noise to each unit, one trial at a time."""
+    net, inputs, _ = made(kind, EXAMPLES)
+    current: dict[str, torch.Tensor] = {}
+
+    def channels(name: str) -> Any:
+        return lambda _m, _g, x: x + current[name].view(1, -1, *[1] * (x.ndim - 2))
+
+    def features(name: str) -> Any:
+        return lambda _m, _g, x: x + current[name]
+
+    def states(name: str) -> Any:
+        def add(_module: Any, _given: Any, found: Any) -> Any:
+            every, (last, cells) = found
+            return every + current[name], (last + current[name].view(2, 1, -1), cells)
+
+        return add
+
+    def heads(name: str) -> Any:
+        return lambda _m, given: (given[0].unflatten(-1, (4, 4)) + current[name][:, None]).flatten(-2)
+
+    ways = {"channels": channels, "features": features, "states": states}
+    modules = dict(net.named_modules())
+    for site in kind.sites:
+        if site.way == "heads":
+            modules[site.module].register_forward_pre_hook(heads(site.name))
+        else:
+            modules[site.module].register_forward_hook(ways[site.way](site.name))
+    given = []
+    for trial, example in enumerate(examples.tolist()):
+        current.update({site.name: torch.from_numpy(part[trial]) for site, part in zip(kind.sites, added, strict=True)})
+        with torch.no_grad():
+            given.append(net(*(each[example : example + 1] for each in inputs.values()))[0].numpy())
+    return np.stack(given)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_is_that_of_hooks_that_add_it(start: Start, kind: Any) -> None:
+    """To feature maps, dense units, heads and states alike, for each trial its own: values equal to 2e-5."""
+    model, inputs, labels = exported(kind)
+    computing = start({**inputs, "y": labels}, model, analyses=["noise"], labels="y")
+    opened(computing)
+    generator = np.random.default_rng(2)
+    examples = generator.integers(0, EXAMPLES, 40)
+    added = [generator.standard_normal((40, site.units)).astype(np.float32) for site in kind.sites]
+    assert computing._model is not None
+    found = computing._model.noisy(examples, added)
+    np.testing.assert_allclose(found, noisy(kind, examples, added), atol=2e-5, rtol=0)
+    silent = computing._model.noisy(examples, [0 * part for part in added])
+    intact = np.concatenate([computing._model.intact(each, each + 1) for each in examples.tolist()])
+    np.testing.assert_allclose(silent, intact, atol=1e-5)
+
+
+def test_more_noise_hurts_more(start: Start) -> None:
+    """From A(0) without noise down, in units of each one's own deviation; no unit's importance is measured for it."""
+    summary, units = found(start({"x": noise(1, 400, 12)}, rectified(np.ones(12)), analyses=["noise"]))
+    told = summary.noise
+    assert told is not None
+    assert [point.deviations for point in told.curve] == pytest.approx(np.linspace(0, 2, 21))
+    assert told.curve[0].value == 1
+    values = [point.value for point in told.curve]
+    assert values[5] > values[10] > values[20]
+    assert told.area.low < np.mean(values) < told.area.high
+    assert summary.passes == 20 * 5 * told.examples
+    assert all(unit.importance is None and unit.std for unit in units)

@@ -67,6 +67,7 @@ def decide(backwards: bool, **config: Any) -> Course:
         {"analyses": ["importance"], "top": 3},
         {"analyses": ["targeted", "classes"], "top": 3, "passes": 50_000},
         {"analyses": ["classes"]},
+        {"analyses": ["noise"], "passes": 20_000},
         {"analyses": ["relation"], "clamp": "mean", "top": 2},
         {"analyses": ["selectivity"], "estimator": "grid", "orderings": 3, "fractions": 4},
         {"analyses": ["relation"], "scope": "layer"},

@@ -136,6 +136,10 @@ class Child(Process):
         asked = {"do": "outputs", "units": [mask.shape[1] for mask in masks]}
         return self._outputs(asked, [examples, lesions, *packed], len(examples))
 
+    def noisy(self, examples: Ints, noise: Sequence[Floats]) -> Floats:
+        """The outputs with noise added to the units, float32[T, *tail]. noise: float32[T, units] for each site."""
+        return self._outputs({"do": "noisy"}, [examples, *noise], len(examples))
+
     def _outputs(self, asked: dict[str, Any], arrays: Sequence[Array], trials: int) -> Floats:
         assert self._tail is not None, "load comes first"
         shape = (trials, *self._tail)

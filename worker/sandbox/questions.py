@@ -99,6 +99,11 @@ class Questions:
         ]
         return {}, [self._network.outputs(self._inputs, examples, lesions, masks)]
 
+    def noisy(self, _asked: dict[str, Any], arrays: list[Array], _files: list[int]) -> Answer:
+        """Outputs of the network with noise added to its units."""
+        examples, *noise = arrays
+        return {}, [self._network.noisy(self._inputs, examples, noise)]
+
 
 def _runtime() -> str:
     """The distribution that brought onnxruntime: one for CPUs alone, another for CUDA."""

@@ -132,7 +132,7 @@ def test_other_datasets_are_not_compared(api: Api) -> None:
 
 def test_one_model_is_held_against_itself_on_examples_it_was_trained_on(api: Api) -> None:
     """`memorisation`: split and dataset may differ, the draws are not paired, the true difference is inside."""
-    config = {"precision": 0.03}
+    config: dict[str, Any] = {"precision": 0.03}
     unseen = evaluated(api, FRAGILE, b"one", **config)
     trained = evaluated(api, ROBUST, b"one", dataset=b"another", split="train", **config)
     assert compared(api, unseen, trained).status_code == 422
