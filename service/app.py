@@ -27,6 +27,7 @@ from service.api import (
     reports,
     signing_keys,
     staging,
+    units,
     webhooks,
 )
 from service.api import metrics as metrics_route
@@ -64,6 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(reports.router)
     for noun in artifacts.NOUNS:
         app.include_router(artifacts.routes(noun))
+    app.include_router(units.router)
     app.include_router(comparisons.router)
     app.include_router(webhooks.router)
     app.include_router(keys.router)

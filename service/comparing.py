@@ -7,6 +7,8 @@ from typing import Any
 
 from service import problems, schemas, scoring
 
+EXAMPLES = ("dataset", "split", "weights")  # what may differ where one model is held against itself
+
 
 @dataclass(frozen=True)
 class Side:
@@ -19,13 +21,15 @@ class Side:
 
 def compare(asked: schemas.NewComparison, baseline: Side, candidate: Side) -> schemas.Comparison:
     """The difference of the two scores. Raises `NotComparable`, saying why, where it would mean nothing."""
-    _check(baseline, candidate)
+    _check(baseline, candidate, asked.memorisation)
+    same = baseline.result.provenance, candidate.result.provenance
+    same_examples = (same[0].dataset, baseline.result.split) == (same[1].dataset, candidate.result.split)
     found = scoring.difference(
         _arm(candidate),
         _arm(baseline),
         estimator=candidate.result.estimator,
         confidence=asked.confidence,
-        same_draws=baseline.result.provenance.seed == candidate.result.provenance.seed,
+        same_draws=same_examples and same[0].seed == same[1].seed,
     )
     if found is None:
         raise problems.NotComparable(
@@ -41,20 +45,26 @@ def compare(asked: schemas.NewComparison, baseline: Side, candidate: Side) -> sc
         confidence=asked.confidence,
         paired=found.paired,
         trials=found.trials,
-        summary=_summary(estimate, asked.confidence),
+        summary=(_memorised if asked.memorisation else _summary)(estimate, asked.confidence),
         verdict=verdict,
         reasons=reasons,
     )
 
 
-def _check(baseline: Side, candidate: Side) -> None:
-    """Scores are the same quantity only if all of this is the same."""
+def _check(baseline: Side, candidate: Side, memorisation: bool) -> None:
+    """Scores are the same quantity only if all of this is the same; of one model, its examples may differ."""
     for side in (baseline, candidate):
         if side.result.score is None:
             raise problems.NotComparable(f"{side.id} has no score. {side.result.score_refused or ''}".strip())
         if not side.chunks:
             raise problems.NotComparable(f"The chunks of {side.id} are kept no longer; evaluate its model again.")
     one, other = (_measured(side.result) for side in (baseline, candidate))
+    if memorisation:
+        models = [side.result.provenance.model for side in (baseline, candidate)]
+        one, other = (
+            {"model": model} | {name: value for name, value in told.items() if name not in EXAMPLES}
+            for model, told in zip(models, (one, other), strict=True)
+        )
     differing = [f"{name} ({one[name]} against {other[name]})" for name in one if one[name] != other[name]]
     if differing:
         raise problems.NotComparable(
@@ -87,6 +97,7 @@ def _measured(result: schemas.Result) -> dict[str, Any]:
 
 def _arm(side: Side) -> scoring.Arm:
     first, *others = (json.loads(chunk) for chunk in side.chunks)
+    others = [each for each in others if "analysis" not in each]
     empty = scoring.Tally.empty(_shape(side.result))
     return scoring.Arm(scoring.stored_reference(first, side.result.metric), [empty.add(payload) for payload in others])
 
@@ -115,6 +126,21 @@ def _summary(difference: schemas.Estimate, confidence: float) -> str:
         return f"The candidate is less robust, {sure}: its score is lower by {-difference.value:.3f}."
     reach = max(difference.high, -difference.low)
     return f"No difference is shown: whatever there is, is smaller than {reach:.3f}, {sure}."
+
+
+def _memorised(difference: schemas.Estimate, confidence: float) -> str:
+    sure = f"with {confidence:.1%} confidence".replace(".0%", "%")
+    if difference.low > 0 or difference.high < 0:
+        which = "more" if difference.low > 0 else "less"
+        return (
+            f"The model's answers to the examples it was trained on withstand {which} than those to others, {sure}: "
+            f"its score there is {'higher' if difference.low > 0 else 'lower'} by {abs(difference.value):.3f}."
+        )
+    reach = max(difference.high, -difference.low)
+    return (
+        "No difference is shown between examples it was trained on and others: whatever there is, is smaller than "
+        f"{reach:.3f}, {sure}."
+    )
 
 
 def _verdict(max_drop: float | None, difference: schemas.Estimate) -> tuple[schemas.Verdict | None, list[str]]:

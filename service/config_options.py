@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import typer
 from pydantic import ValidationError
 
-from service.schemas import Config, Metric, Preprocessing
+from service.schemas import NEEDS, Config, Metric, Preprocessing
 
 READING, PIXELS = "What is read", "Preprocessing, in the order of its steps"
 
@@ -38,6 +38,11 @@ Fractions = Annotated[Whole, _option("With estimator grid: points on [0, 1]. (de
 Clamp = Annotated[Literal["zero", "mean"] | None, _option("What ablated units are set to. (default: zero)")]
 Confidence = Annotated[Number, _option("Of every interval. (default: 0.95)")]
 Seed = Annotated[Whole, _option("Of every random draw. (default: 0)")]
+Analyses = Annotated[
+    Text, _option("What to find out about each unit: " + ", ".join(NEEDS) + "; several with commas between.")
+]
+Top = Annotated[Whole, _option("Analysis importance: stop once so many most important units are certain.")]
+Passes = Annotated[Whole, _option("Analysis importance: most passes, about. (default: 200000)")]
 Measure = Annotated[
     Metric | None, _option("What is measured. (default: accuracy, or agreement where there are no labels)")
 ]
@@ -90,12 +95,14 @@ def config(given: Mapping[str, Any], file: Path | None = None) -> Config:
         asked["preprocessing"] = {**(before if isinstance(before, dict) else {}), **pixels}
     if "input" in told:
         asked["inputs"] = dict(_pair(text) for text in told.pop("input"))
+    if "analyses" in told:
+        asked["analyses"] = [name.strip() for name in told.pop("analyses").split(",")]
     if "sites" in told:
         asked["sites"] = list(told.pop("sites"))
     try:
         return Config.model_validate(asked | told)
     except ValidationError as error:
-        options = {**dict.fromkeys(told), **dict.fromkeys(pixels)}
+        options = {**dict.fromkeys(told), **dict.fromkeys(pixels), **dict.fromkeys(given.keys() & {"analyses"})}
         raise UsageError(_explained(error, set(options), file)) from error
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from service import chunk_seconds, problems
 from service.schemas import Config, canonical
 from service.settings import Settings
-from service.store import chunks, evaluations
+from service.store import chunks, evaluations, units
 from service.store.blobs import Blobs
 from service.store.chunks import Held
 from service.store.evaluations import Claim, ClaimLostError
@@ -198,9 +198,13 @@ class Run:
             raise as_problem(crash) from crash
 
     def _finish(self, course: Course) -> None:
-        result = canonical(course.result().model_dump(mode="json"))
+        found = course.findings()
+        lines = [] if found is None else found.lines()
+        analyses = None if found is None else found.summary(lines)
+        result = canonical(course.result(analyses).model_dump(mode="json"))
         with transaction(self.engine) as db:
             evaluations.finish(db, self.claim, result, course.next)
+            units.keep(db, self.claim.evaluation, lines)
         log.info("evaluation.succeeded", evaluation=self.claim.evaluation, chunks=course.next)
 
     def release(self) -> None:

@@ -1,8 +1,27 @@
 """The words of the API and of a stored result, as pydantic schemas; what they mean is in the field descriptions."""
 
+from service.schemas.analyses import (
+    Analyses,
+    ClassCurve,
+    Classes,
+    ClassLost,
+    Correlation,
+    Importance,
+    Noise,
+    NoisePoint,
+    Order,
+    OrderCurve,
+    Relation,
+    Targeted,
+    Tuned,
+    Unit,
+    UnitImportance,
+    Units,
+    UnitTable,
+)
 from service.schemas.artifacts import Artifact, Dataset, Datasets, Model, Models
 from service.schemas.comparison import Comparison, NewComparison, Side, Verdict
-from service.schemas.config import Config, Limits, Metric, NewEvaluation
+from service.schemas.config import NEEDS, Analysis, Config, Limits, Metric, NewEvaluation
 from service.schemas.evaluation import (
     Envelope,
     Evaluation,
@@ -15,8 +34,9 @@ from service.schemas.evaluation import (
 )
 from service.schemas.found import Array, DatasetFound, ModelFound, Output
 from service.schemas.keys import DAY, SCOPES, Key, Keys, MadeKey, NewKey, Rotation, Scope
+from service.schemas.points import CurvePoint
 from service.schemas.preprocessing import Preprocessing
-from service.schemas.result import Cost, CurvePoint, Layer, Measured, Progress, Provenance, Result, Site
+from service.schemas.result import Cost, Layer, Measured, Progress, Provenance, Result, Site
 from service.schemas.webhooks import (
     EVENTS,
     TEST,
@@ -38,13 +58,20 @@ __all__ = [
     "DAY",
     "ENDED",
     "EVENTS",
+    "NEEDS",
     "SCOPES",
     "TEST",
+    "Analyses",
+    "Analysis",
     "Array",
     "Artifact",
     "Attempt",
+    "ClassCurve",
+    "ClassLost",
+    "Classes",
     "Comparison",
     "Config",
+    "Correlation",
     "Cost",
     "CurvePoint",
     "Dataset",
@@ -60,6 +87,7 @@ __all__ = [
     "Event",
     "EventData",
     "EventLinks",
+    "Importance",
     "Key",
     "Keys",
     "Layer",
@@ -75,11 +103,16 @@ __all__ = [
     "NewEvaluation",
     "NewKey",
     "NewWebhook",
+    "Noise",
+    "NoisePoint",
+    "Order",
+    "OrderCurve",
     "Output",
     "Preprocessing",
     "ProblemBody",
     "Progress",
     "Provenance",
+    "Relation",
     "Result",
     "Rotation",
     "Scope",
@@ -90,7 +123,13 @@ __all__ = [
     "Site",
     "State",
     "Strict",
+    "Targeted",
     "TestEvent",
+    "Tuned",
+    "Unit",
+    "UnitImportance",
+    "UnitTable",
+    "Units",
     "Verdict",
     "Webhook",
     "WebhookMade",
