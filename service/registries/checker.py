@@ -46,6 +46,7 @@ def work_off(
     plan: Plan,
     wake: threading.Event,
     stop: threading.Event,
+    pause: float = PAUSE,
 ) -> None:
     """Check what is in the inbox until `stop`, in a thread of its own; nothing that goes wrong ends it.
 
@@ -58,10 +59,15 @@ def work_off(
             wake.clear()
             continue
         work, uri = found
-        named = names.read(uri)
-        if checked_or_not(places[named.scheme], client, named, plan) is not None:
+        try:
+            named = names.read(uri)
+            checked = checked_or_not(places[named.scheme], client, named, plan)
+        except Exception as error:  # a fault of ours in one version must not leave the others unchecked
+            log.error("version.failed", version=uri, exc_info=error)
+            checked = None
+        if checked is not None:
             inbox.done(work)
-        elif not inbox.later(work, PAUSE):
+        elif not inbox.later(work, pause):
             log.error("version.given_up", version=uri)
 
 

@@ -1,12 +1,13 @@
 """One registered version, from the registry to a verdict and back: fetched, evaluated, written down, promoted."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from service import plots
-from service.client import Client, Refused
+from service.client import Client, ClientError, Refused
 from service.registries import report
 from service.registries.flavours import UnusableModelError
 from service.registries.names import Named
@@ -75,7 +76,8 @@ def _evaluated(place: Place, client: Client, version: Version, plan: Plan, seen:
     try:
         return evaluation.wait(lambda now: seen(version.uri, now), plan.timeout)
     except (KeyboardInterrupt, SystemExit):
-        evaluation.cancel()
+        with suppress(ClientError):  # it may have ended at this very moment
+            evaluation.cancel()
         raise
 
 

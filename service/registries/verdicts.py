@@ -1,10 +1,13 @@
 """What a result says yes or no to, and the exit code that a pipeline reads: the one place where the two meet."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from service.schemas import Result, Verdict
 
 PASS, FAIL, NOT_JUDGED, INCONCLUSIVE = 0, 1, 3, 5  # exit codes; 2 is wrong usage, 4 timed out
+CODES: Mapping[Verdict, int] = {"pass": PASS, "fail": FAIL, "inconclusive": INCONCLUSIVE}
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,13 @@ class Judged:
 
 
 def judged(result: Result | None, min_score: float | None = None) -> Judged:
-    """Read the verdict of a result: the whole interval must clear the line, and no score never passes."""
+    """Read the verdict of a result: its own, if it has one; else the whole interval must clear the line.
+
+    Without either, no score never passes.
+    """
+    gate: Any = None if result is None else result.gate
+    if gate is not None:
+        return Judged(gate.verdict, " ".join(gate.reasons), CODES[gate.verdict])
     if result is None or result.score is None:
         why = "there is no result" if result is None else result.score_refused or "there is no score"
         return Judged(None, f"not judged: {why}", NOT_JUDGED)

@@ -109,15 +109,13 @@ class Trap:
 
 def test_a_pickled_model_is_refused_and_never_opened(mlflow, tmp_path):
     """The answer shows the lines that register it as an exported program; the pickle's own program never ran."""
-    import mlflow.pytorch
     import torch
+    from mlflow import pytorch
 
     module = torch.nn.Linear(4, 2)
     module.trap = Trap(str(tmp_path / "sprung"))
     with mlflow.start_run():
-        logged = mlflow.pytorch.log_model(
-            module, name="model", serialization_format="pickle", registered_model_name="pickled"
-        )
+        logged = pytorch.log_model(module, name="model", serialization_format="pickle", registered_model_name="pickled")
     (tmp_path / "sprung").unlink(missing_ok=True)
     data = tmp_path / "test.npz"
     data.write_bytes(b"never sent")
@@ -133,8 +131,8 @@ def test_a_pickled_model_is_refused_and_never_opened(mlflow, tmp_path):
 
 def test_programs_are_fetched_as_they_are(mlflow, tmp_path):
     """An exported program is data/model.pt2; TorchScript is data/model.pth, as pickles are, and is taken."""
-    import mlflow.pytorch
     import torch
+    from mlflow import pytorch
 
     from worker.formats.kinds import kind_of
 
@@ -143,8 +141,8 @@ def test_programs_are_fetched_as_they_are(mlflow, tmp_path):
         torch.zeros(2, 4),
     )
     with mlflow.start_run():
-        mlflow.pytorch.log_model(module, name="a", input_example=example.numpy(), registered_model_name="exported")
-        mlflow.pytorch.log_model(
+        pytorch.log_model(module, name="a", input_example=example.numpy(), registered_model_name="exported")
+        pytorch.log_model(
             torch.jit.trace(module, example), name="b", serialization_format="pickle", registered_model_name="scripted"
         )
     for name, kind in {"exported": "pt2", "scripted": "torchscript"}.items():
@@ -158,14 +156,14 @@ def test_programs_are_fetched_as_they_are(mlflow, tmp_path):
 
 def test_other_flavours_name_what_would_do(mlflow, tmp_path):
     """A model of plain Python is a program too."""
-    import mlflow.pyfunc
+    from mlflow import pyfunc
 
-    class Constant(mlflow.pyfunc.PythonModel):
+    class Constant(pyfunc.PythonModel):
         def predict(self, context, model_input, params=None):
             return [0] * len(model_input)
 
     with mlflow.start_run():
-        mlflow.pyfunc.log_model(name="model", python_model=Constant(), registered_model_name="plain")
+        pyfunc.log_model(name="model", python_model=Constant(), registered_model_name="plain")
     registry = Registry()
     with pytest.raises(UnusableModelError, match="onnx and pytorch"):
         registry.fetch(registry.version(read("models:/plain/1")), tmp_path)

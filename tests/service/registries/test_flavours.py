@@ -1,6 +1,7 @@
 """Which files of a registered model are evaluated, and what is said of those that are not."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ ONNX = {"onnx": {"data": "model.onnx"}}
 TORCH = {"pytorch": {"model_data": "data", "pytorch_version": "2.13.0"}}
 
 
-def wanted(found: dict[str, object]) -> flavours.Wanted:
+def wanted(found: Mapping[str, object]) -> flavours.Wanted:
     return flavours.wanted({"flavors": found}, URI, "digits")
 
 

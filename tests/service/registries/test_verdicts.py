@@ -1,5 +1,7 @@
 """Where a verdict becomes an exit code."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from service.registries.verdicts import judged
@@ -29,3 +31,12 @@ def test_no_score_is_not_judged_and_never_passes():
     assert (found.verdict, found.code) == (None, 3)
     assert "nothing to lose" in found.reason
     assert judged(None).code == 3
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("pass", 0), ("fail", 1), ("inconclusive", 5)])
+def test_a_verdict_of_the_result_comes_first(verdict, code):
+    """Who asked the service for a verdict gets that one, and its reasons."""
+    gate = SimpleNamespace(verdict=verdict, reasons=["min_accuracy holds.", "max_drop does not."])
+    found = judged(answers.result().model_copy(update={"gate": gate}), 0.99)
+    assert (found.verdict, found.code) == (verdict, code)
+    assert found.reason == "min_accuracy holds. max_drop does not."
