@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from service import __version__, examples, keys_command, logs, usage
+from service import __version__, examples, keys_command, logs, mlflow_command, usage
 from service import config_options as options
 from service.settings import Settings
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 app.add_typer(keys_command.app, name="keys")
+app.add_typer(mlflow_command.app, name="mlflow")
 
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL", exists=True, dir_okay=False, help="An .onnx, .pt2 or TorchScript file.")
