@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import structlog
 import uvicorn
@@ -48,8 +49,12 @@ def serving(folder: Path) -> Iterator[Served]:
 
     Streams of events end soon, since no evaluation does: the tool would wait for each until its own patience ends.
     """
-    waiting.LONGEST = EVENTS_SECONDS
-    os.environ["LESION_BROKER_URL"] = f"redis+socket://{folder}/nobody.sock"  # hints get lost, which is borne
+    nobody = {"LESION_BROKER_URL": f"redis+socket://{folder}/nobody.sock"}  # hints get lost, which is borne
+    with mock.patch.dict(os.environ, nobody), mock.patch.object(waiting, "LONGEST", EVENTS_SECONDS):
+        yield from _served(folder)
+
+
+def _served(folder: Path) -> Iterator[Served]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     settings = Settings(
         data=folder, inspect_wait=0, max_wait=0.2, sweep_seconds=3600, keys="required", read_limit="", write_limit=""

@@ -5,6 +5,7 @@ import logging
 import os
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import structlog
 from fastapi.testclient import TestClient
@@ -36,9 +37,10 @@ class Requests(Reader):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        logging.disable(logging.ERROR)  # each lost hint is told otherwise
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-        os.environ["LESION_BROKER_URL"] = f"redis+socket://{folder}/nobody.sock"  # hints get lost, which is borne
+        self._surroundings = mock.patch.dict(
+            os.environ,
+            {"LESION_BROKER_URL": f"redis+socket://{folder}/nobody.sock"},  # hints get lost, which is borne
+        )
         self._client: TestClient | None = None
         self._digests: dict[str, str] = {}
 
@@ -55,10 +57,15 @@ class Requests(Reader):
         if self._client is not None:
             self._client.__exit__(None, None, None)
             self._client = None
+            self._surroundings.stop()
+            logging.disable(logging.NOTSET)
         super().renew()
 
     def _started(self) -> TestClient:
         if self._client is None:
+            self._surroundings.start()
+            logging.disable(logging.ERROR)  # each lost hint would be told
+            structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
             data = self.folder / f"data-{len(list(self.folder.iterdir()))}"
             settings = Settings(data=data, inspect_wait=0, sweep_seconds=3600)
             self._client = TestClient(create_app(settings), "http://127.0.0.1", raise_server_exceptions=False)

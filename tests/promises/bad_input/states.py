@@ -71,9 +71,9 @@ KEYS = (
     Asked(
         "its key with another model",
         lambda served: asked(served, {**served.states, "model": NOBODY}, 0, "key of queued"),
-        404,
-        "not-found",
-        NOBODY,
+        422,
+        "idempotency-key-reused",
+        "Use a new Idempotency-Key",
     ),
     Asked("an empty key", key(""), 422, "validation-error", "Idempotency-Key"),
     Asked("a key of 256 letters", key("k" * 256), 422, "validation-error", "Idempotency-Key"),
