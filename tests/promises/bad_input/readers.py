@@ -21,6 +21,13 @@ from worker.sandbox.process import Process
 MIB = 1024**2
 MEMORY = 768 * MIB  # of a child that reads
 CONVERTING = 4096 * MIB  # of one with torch
+# The beginnings of a CSV, a parquet, a safetensors file and a tar.
+OTHER_READERS = (
+    b"a,b,label\n1,2,0\n3,4,1\n",
+    b"PAR1" + bytes(20) + b"PAR1",
+    (2).to_bytes(8, "little") + b"{}",
+    bytes(257) + b"ustar" + bytes(250),
+)
 SECONDS = 120  # wall clock, on a machine that does other things too
 
 
@@ -89,6 +96,10 @@ class Readers:
                 good = self._folder / "good"
                 good.write_bytes(models.good() if name == "model" else datasets.good())
                 child.open_model(good) if name == "model" else child.read_dataset(good, Path(os.devnull))
+                for other in OTHER_READERS if name == "dataset" else ():
+                    good.write_bytes(other)
+                    with suppress(Refused):  # once its reader is there
+                        child.read_dataset(good, Path(os.devnull))
         return self._children[name]
 
     def _watched(self, name: str, ask: Callable[[], object]) -> Verdict:
