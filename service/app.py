@@ -15,7 +15,18 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from service import __version__, courier, descriptors, notify, problems, retention, signing, sweeper
-from service.api import artifacts, comparisons, document, evaluations, health, keys, signing_keys, staging, webhooks
+from service.api import (
+    artifacts,
+    comparisons,
+    document,
+    evaluations,
+    health,
+    keys,
+    policies,
+    signing_keys,
+    staging,
+    webhooks,
+)
 from service.api.admission import Admission
 from service.api.deps import Backends
 from service.api.headers import SecurityHeaders
@@ -49,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     for noun in artifacts.NOUNS:
         app.include_router(artifacts.routes(noun))
     app.include_router(comparisons.router)
+    app.include_router(policies.router)
     app.include_router(webhooks.router)
     app.include_router(keys.router)
     app.include_router(signing_keys.router)

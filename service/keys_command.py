@@ -14,7 +14,8 @@ from service.schemas import DAY, SCOPES, Scope
 if TYPE_CHECKING:  # each command imports what it runs; SQLAlchemy would cost every command of `lesion`
     from sqlalchemy.orm import Session
 
-ORDINARY = [scope for scope in SCOPES if scope != "admin"]
+# A pipeline that is judged by a policy must not be able to soften it.
+ORDINARY = [scope for scope in SCOPES if scope not in ("policies:write", "admin")]
 
 app = typer.Typer(
     help="Make, list, rotate and revoke keys, in the database that LESION_DATABASE_URL or --data names.",
@@ -32,7 +33,9 @@ def create(
     tenant: Tenant = "default",
     scope: Annotated[
         list[str] | None,
-        typer.Option(help=f"What it allows: {', '.join(SCOPES)}. Repeatable. (default: all but admin)"),
+        typer.Option(
+            help=f"What it allows: {', '.join(SCOPES)}. Repeatable. (default: all but policies:write and admin)"
+        ),
     ] = None,
     days: Annotated[float | None, typer.Option(min=0, help="Days until it expires. (default: it does not)")] = None,
     data: Data = None,

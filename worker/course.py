@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from service import __version__, schemas, scoring
 from service.schemas import Config
+from service.scoring import gate
 from worker import first
 from worker.ablation import trials
 from worker.ablation.trials import Design
 from worker.first import Means
+from worker.judging import Judge, Prefix, Rival, Role
 
 FIRST = 1  # chunk 0 is the intact network; the design's chunk i is stored as i + 1
 
@@ -57,17 +59,22 @@ class Subject:
 class Course:
     """The prefix of chunks taken so far. `take` chunks as they become known; then ask."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, rivals: Mapping[Role, Rival] | None = None) -> None:
+        """`rivals` are the evaluations that the config names. Raises `NotComparable` for one that is none."""
         self.subject = subject
         self.design = subject.design
+        self._judge = Judge(subject.config, [site["site"] for site in subject.sites], rivals or {})
+        self._judge.check(subject.model, subject.dataset, subject.measured)
         self.next = 0
         self.decided = False
         self.reference: scoring.Reference | None = None
         self.means: Means | None = None
         self.answers: NDArray[np.int64] | None = None
         self.noticed: list[str] = []  # warnings of the process that runs the model on these inputs
-        self._tally = scoring.Tally.empty(trials.cells(self.design))
+        self._tally = self._empty = scoring.Tally.empty(trials.cells(self.design))
+        self._chunks: list[scoring.Tally] = []  # one by one, where they are paired with others'
         self._grid_chunks = trials.chunks(self.design)
+        self._planned: list[int] = []
         self._waiting: dict[int, str] = {}
 
     @property
@@ -94,6 +101,8 @@ class Course:
                 self._take_intact(payload)
             else:
                 self._tally = self._tally.add(payload)
+                if self._judge.rivals:
+                    self._chunks.append(self._empty.add(payload))
             self.next += 1
             self.decided = self._stop()
 
@@ -105,6 +114,36 @@ class Course:
         assert self.reference is not None, "chunk 0 is always taken first"
         if not self.reference.scored:
             return True  # nothing to lose by ablation: no trial can give a score
+        config = self.subject.config
+        if config.gate is not None and config.estimator == "adaptive":
+            return self._judged()
+        return self._narrow()
+
+    def _judged(self) -> bool:
+        """With a gate: is the verdict certain, at a look that was planned, or is this the last one?"""
+        count, looks = self.next - FIRST, self._looks()
+        if count not in looks:
+            return False
+        if count == looks[-1]:
+            return True
+        certain = gate.settled(self._judge.read(self._prefix(), self._judge.level(len(looks))))
+        return certain and (self.subject.config.precision is None or self._narrow())
+
+    def _looks(self) -> list[int]:
+        """Chunk counts at which the verdict is read; all chunks have as many trials as the first."""
+        if not self._planned:
+            assert self.reference is not None
+            size = len(trials.draw(self.design, 0).cells)
+            self._planned = self._judge.looks(size, scoring.least_chunks(self.reference))
+        return self._planned
+
+    def _prefix(self) -> Prefix:
+        assert self.reference is not None
+        return Prefix(self.reference, self._tally, self._chunks)
+
+    def _narrow(self) -> bool:
+        """Is the score's interval as narrow as asked, or the grid complete?"""
+        assert self.reference is not None
         config = self.subject.config
         return scoring.enough(
             self._tally,
@@ -140,7 +179,9 @@ class Course:
         if self._grid_chunks is not None:
             return (self.next - FIRST) / self._grid_chunks
         precision = self.subject.config.precision
-        if live is None or precision is None or live.high <= live.low:
+        if precision is None:  # until a verdict is certain, which nobody knows beforehand
+            return min(int(self._tally.trials.sum()) / self.subject.config.limits.trials, 0.99)
+        if live is None or live.high <= live.low:
             return 0.0
         return min((2 * precision / (live.high - live.low)) ** 2, 0.99)
 
@@ -168,6 +209,9 @@ class Course:
             curve=[schemas.CurvePoint(**asdict(point)) for point in summary.curve] if summary else [],
             layers=self._layers(summary),
             sites=[schemas.Site(**{name: site[name] for name in schemas.Site.model_fields}) for site in subject.sites],
+            baseline=self._judge.against("baseline", self._prefix()),
+            training=self._judge.against("training", self._prefix()),
+            gate=None if config.gate is None else self._judge.result(self._prefix(), len(self._looks())),
             warnings=subject.warnings + self.noticed + self._often_wrong() + self._imprecise(summary),
             cost=schemas.Cost(passes=passes, intact_passes=subject.examples, seconds=None, device=subject.device),
             provenance=schemas.Provenance(

@@ -1,7 +1,7 @@
 """The words of the API and of a stored result, as pydantic schemas; what they mean is in the field descriptions."""
 
 from service.schemas.artifacts import Artifact, Dataset, Datasets, Model, Models
-from service.schemas.comparison import Comparison, NewComparison, Side, Verdict
+from service.schemas.comparison import Comparison, NewComparison, Side
 from service.schemas.config import Config, Limits, Metric, NewEvaluation
 from service.schemas.evaluation import (
     Envelope,
@@ -14,9 +14,21 @@ from service.schemas.evaluation import (
     SigningKeys,
 )
 from service.schemas.found import Array, DatasetFound, ModelFound, Output
+from service.schemas.gate import (
+    RULES,
+    Check,
+    Gate,
+    GateResult,
+    NewPolicy,
+    Policies,
+    Policy,
+    Rule,
+    Rules,
+    Verdict,
+)
 from service.schemas.keys import DAY, SCOPES, Key, Keys, MadeKey, NewKey, Rotation, Scope
 from service.schemas.preprocessing import Preprocessing
-from service.schemas.result import Cost, CurvePoint, Layer, Measured, Progress, Provenance, Result, Site
+from service.schemas.result import Against, Cost, CurvePoint, Layer, Measured, Progress, Provenance, Result, Site
 from service.schemas.webhooks import (
     EVENTS,
     TEST,
@@ -38,11 +50,14 @@ __all__ = [
     "DAY",
     "ENDED",
     "EVENTS",
+    "RULES",
     "SCOPES",
     "TEST",
+    "Against",
     "Array",
     "Artifact",
     "Attempt",
+    "Check",
     "Comparison",
     "Config",
     "Cost",
@@ -60,6 +75,8 @@ __all__ = [
     "Event",
     "EventData",
     "EventLinks",
+    "Gate",
+    "GateResult",
     "Key",
     "Keys",
     "Layer",
@@ -74,14 +91,19 @@ __all__ = [
     "NewComparison",
     "NewEvaluation",
     "NewKey",
+    "NewPolicy",
     "NewWebhook",
     "Output",
+    "Policies",
+    "Policy",
     "Preprocessing",
     "ProblemBody",
     "Progress",
     "Provenance",
     "Result",
     "Rotation",
+    "Rule",
+    "Rules",
     "Scope",
     "Side",
     "Signature",

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from service.schemas.gate import EvaluationId, Gate
 from service.schemas.preprocessing import Preprocessing
 from service.schemas.words import Digest, Strict
 
@@ -11,7 +12,8 @@ Metric = Literal["accuracy", "top_k", "balanced_accuracy", "cross_entropy", "r2"
 Name = Annotated[str, Field(min_length=1, max_length=512)]
 TOP = 5  # `k` of `top_k`, where none is given
 # What no config had at first: left out of its identity while unset, so that no older identity changes.
-LATER = ("k", "output", "sites", "labels", "weights", "inputs", "preprocessing")
+LATER = ("k", "output", "sites", "labels", "weights", "inputs", "preprocessing", "baseline", "training", "gate")
+WITHOUT_ACCURACY = ("cross_entropy", "r2", "agreement")
 
 
 class Limits(Strict):
@@ -22,7 +24,13 @@ class Limits(Strict):
     workers: int = Field(1, ge=1, le=64, description="How many workers may share the evaluation.")
 
 
-# What `Config._agrees` checks, as JSON schema, so that callers' tools know it as well.
+def _ruled(rule: str) -> dict[str, Any]:
+    """As JSON schema: does the gate have this rule?"""
+    gate = {"type": "object", "required": [rule], "properties": {rule: {"type": "number"}}}
+    return {"required": ["gate"], "properties": {"gate": gate}}
+
+
+# What `Config._agrees` and `Config._gated` check, as JSON schema, so that callers' tools know it as well.
 AGREES: dict[str, Any] = {
     "allOf": [
         {
@@ -45,6 +53,19 @@ AGREES: dict[str, Any] = {
             "if": {"properties": {"estimator": {"const": "grid"}}, "required": ["estimator"]},
             "then": {"properties": {"precision": {"type": "null"}}},
             "else": {"properties": {"orderings": {"type": "null"}, "fractions": {"type": "null"}}},
+        },
+        {"if": _ruled("max_drop"), "then": {"required": ["baseline"], "properties": {"baseline": {"type": "string"}}}},
+        {"if": _ruled("max_gap"), "then": {"required": ["training"], "properties": {"training": {"type": "string"}}}},
+        {
+            "if": _ruled("min_accuracy"),
+            "then": {"properties": {"metric": {"not": {"enum": list(WITHOUT_ACCURACY)}}}},
+        },
+        {
+            "if": _ruled("min_layer_score"),
+            "then": {
+                "required": ["scope"],
+                "properties": {"scope": {"const": "layer"}, "site": {"type": "null"}},
+            },
         },
     ]
 }
@@ -72,7 +93,11 @@ class Config(Strict):
         "`orderings` x `fractions` x the whole dataset, the protocol of the paper.",
     )
     precision: float | None = Field(
-        None, ge=0.0005, le=0.5, description="`adaptive` only: half the width of the score's interval. Default 0.01."
+        None,
+        ge=0.0005,
+        le=0.5,
+        description="`adaptive` only: half the width of the score's interval. Default 0.01; with a gate none, which "
+        "ends the evaluation once the verdict is certain.",
     )
     orderings: int | None = Field(None, ge=2, le=10_000, description="`grid` only. Default 10.")
     fractions: int | None = Field(None, ge=2, le=1_001, description="`grid` only: points on [0, 1]. Default 21.")
@@ -110,6 +135,17 @@ class Config(Strict):
     )
     seed: int = Field(0, ge=0, le=2**53 - 1, description="Of every random draw; it travels with the result.")
     limits: Limits = Limits()
+    baseline: EvaluationId | None = Field(
+        None,
+        description="Id of an evaluation of another model on the same dataset: the result tells the difference of the "
+        "scores, paired where both have one seed.",
+    )
+    training: EvaluationId | None = Field(
+        None,
+        description="Id of an evaluation of the same model on the split or dataset it was trained on: the result tells "
+        "how far the scores lie apart.",
+    )
+    gate: Gate | None = Field(None, description="Rules that give the result a verdict.")
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -127,13 +163,28 @@ class Config(Strict):
             raise ValueError("`k` belongs to the metric `top_k`; leave it out or set the metric")
         if self.labels is not None and self.metric == "agreement":
             raise ValueError("`agreement` reads no labels; leave `labels` out or ask for another metric")
-        defaults: dict[str, float] = {"precision": 0.01} if adaptive else {"orderings": 10, "fractions": 21}
+        self._gated()
+        defaults: dict[str, float] = {"orderings": 10, "fractions": 21}
+        if adaptive:
+            defaults = {"precision": 0.01} if self.gate is None else {}
         if self.metric == "top_k":
             defaults["k"] = TOP
         for name, value in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         return self
+
+    def _gated(self) -> None:
+        """Refuse a gate that the rest of the config gives nothing to hold against."""
+        rules = self.gate.given() if self.gate is not None else {}
+        if "max_drop" in rules and self.baseline is None:
+            raise ValueError("the rule `max_drop` needs `baseline`, the id of the evaluation to compare with")
+        if "max_gap" in rules and self.training is None:
+            raise ValueError("the rule `max_gap` needs `training`, the id of an evaluation on the training split")
+        if "min_accuracy" in rules and self.metric in WITHOUT_ACCURACY:
+            raise ValueError(f"the rule `min_accuracy` has no meaning for the metric `{self.metric}`")
+        if "min_layer_score" in rules and (self.scope != "layer" or self.site is not None):
+            raise ValueError("the rule `min_layer_score` needs scope `layer` and no `site`: every site by itself")
 
     def identity(self) -> dict[str, Any]:
         """What of the config determines the result: all but how many workers share it and how long it may take.
@@ -142,6 +193,8 @@ class Config(Strict):
         result says.
         """
         told = self.model_dump(mode="json", exclude={"limits": {"workers", "seconds"}})
+        if self.gate is not None:
+            told["gate"] = self.gate.model_dump(mode="json", exclude_none=True)
         return {name: value for name, value in told.items() if name not in LATER or value is not None}
 
 

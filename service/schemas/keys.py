@@ -6,7 +6,15 @@ from pydantic import BaseModel, Field
 
 from service.schemas.words import Strict
 
-Scope = Literal["models:write", "datasets:write", "evaluations:write", "evaluations:read", "webhooks:write", "admin"]
+Scope = Literal[
+    "models:write",
+    "datasets:write",
+    "evaluations:write",
+    "evaluations:read",
+    "webhooks:write",
+    "policies:write",
+    "admin",
+]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 DAY = 86_400.0
 LONGEST_OVERLAP = 30 * DAY
@@ -15,7 +23,8 @@ Scopes = Annotated[
     Field(
         min_length=1,
         max_length=len(SCOPES),
-        description="`evaluations:read` reads everything of the tenant; `admin` manages its keys.",
+        description="`evaluations:read` reads everything of the tenant; `policies:write` changes what its gates "
+        "ask for; `admin` manages its keys.",
     ),
 ]
 

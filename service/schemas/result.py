@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from service.schemas.gate import GateResult
 from service.schemas.words import Digest, Estimate
 
 
@@ -47,6 +48,21 @@ class Measured(BaseModel):
     labelled: int | None = Field(
         None, description="How many labels were used; of tokens, more than there are examples."
     )
+
+
+class Against(BaseModel):
+    """Another evaluation that this one was held against: the config's `baseline` or `training`."""
+
+    id: str
+    model: Digest
+    dataset: Digest
+    split: str | None
+    score: Estimate
+    difference: Estimate | None = Field(
+        description="This score minus that one, with its interval; null where a side has too few trials."
+    )
+    paired: bool = Field(description="Were both shown the same examples at the same fractions?")
+    trials: int = Field(description="Trials of each side that the difference rests on.")
 
 
 class Cost(BaseModel):
@@ -97,7 +113,9 @@ class Result(BaseModel):
     layers: list[Layer]
     sites: list[Site]
     warnings: list[str]
-    gate: None = None
+    baseline: Against | None = Field(None, description="The config's `baseline`, if it has one.")
+    training: Against | None = Field(None, description="The config's `training`, if it has one.")
+    gate: GateResult | None = Field(None, description="The verdict, if the config has a gate.")
     cost: Cost
     provenance: Provenance
 

@@ -2,7 +2,7 @@
 
 from service.scoring.comparison import Arm, Difference, difference
 from service.scoring.curve import Point
-from service.scoring.interval import Estimate, Estimator, auc, enough, student, wilson
+from service.scoring.interval import Estimate, Estimator, auc, enough, least_chunks, student, wilson
 from service.scoring.reference import (
     LEAST_MARGIN,
     METRICS,
@@ -35,6 +35,7 @@ __all__ = [
     "count",
     "difference",
     "enough",
+    "least_chunks",
     "live",
     "rounded",
     "sample",
