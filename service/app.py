@@ -23,6 +23,7 @@ from service.api import (
     health,
     keys,
     policies,
+    reports,
     signing_keys,
     staging,
     webhooks,
@@ -59,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(evaluations.router)  # first, since it is asked most, and each one before costs its reads
     for noun in artifacts.NOUNS:
         app.include_router(artifacts.routes(noun))
+    app.include_router(reports.router)
     app.include_router(comparisons.router)
     app.include_router(policies.router)
     app.include_router(webhooks.router)

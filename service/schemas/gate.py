@@ -18,7 +18,7 @@ Reference = Annotated[str, Field(pattern=f"^{NAME}(@[1-9][0-9]{{0,8}})?$", examp
 EvaluationId = Annotated[str, Field(pattern=r"^ev_[0-9a-z]{1,60}$")]
 
 # What `Rules._some` and `Gate._some` check, as JSON schema.
-_SOME: list[dict[str, Any]] = [{"required": [rule], "properties": {rule: {"type": "number"}}} for rule in RULES]
+_SOME: Any = [{"required": [rule], "properties": {rule: {"type": "number"}}} for rule in RULES]
 _NAMED: dict[str, Any] = {"required": ["policy"], "properties": {"policy": {"type": "string"}}}
 
 

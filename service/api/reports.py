@@ -1,0 +1,36 @@
+"""GET of reports: an ended evaluation as a file for CI."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Response
+
+from service import problems, reports, schemas
+from service.api import answers
+from service.api.deps import Caller, ReadDb, Responses, Used, documented, may
+from service.store import evaluations
+
+router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
+MEDIA = {"xml": "application/xml", "md": "text/markdown; charset=utf-8"}
+WRITTEN: Responses = {
+    200: {"description": "The report.", "content": {media.partition(";")[0]: {} for media in MEDIA.values()}}
+}
+
+
+@router.get(
+    "/{id}/report.{kind}",
+    response_class=Response,
+    responses=WRITTEN | documented(problems.NotFound, problems.NotReady),
+)
+def report(
+    caller: Annotated[Caller, may("evaluations:read")], db: ReadDb, backends: Used, id: str, kind: Literal["xml", "md"]
+) -> Response:
+    """Give an ended evaluation as JUnit XML, a test case for each of the gate's checks, or as Markdown with the curve.
+
+    What failed or was cancelled has a report as well: an error, since nothing was judged.
+    """
+    row = evaluations.get(db, caller.tenant, id)
+    if row.state not in schemas.ENDED:
+        raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
+    shown = answers.evaluation(row, backends.signer)
+    written = reports.junit(shown) if kind == "xml" else reports.markdown(shown).encode()
+    return Response(written, media_type=MEDIA[kind])
