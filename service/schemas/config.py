@@ -30,7 +30,8 @@ def _ruled(rule: str) -> dict[str, Any]:
     return {"required": ["gate"], "properties": {"gate": gate}}
 
 
-# What `Config._agrees` and `Config._gated` check, as JSON schema, so that callers' tools know it as well.
+# What `Config._agrees` and `Config._gated` check, as JSON schema, so that callers' tools know it as well. But for two:
+# that `max_drop` needs `baseline`, and `max_gap` `training`. Tools that make requests up give up on so many conditions.
 AGREES: dict[str, Any] = {
     "allOf": [
         {
@@ -54,8 +55,6 @@ AGREES: dict[str, Any] = {
             "then": {"properties": {"precision": {"type": "null"}}},
             "else": {"properties": {"orderings": {"type": "null"}, "fractions": {"type": "null"}}},
         },
-        {"if": _ruled("max_drop"), "then": {"required": ["baseline"], "properties": {"baseline": {"type": "string"}}}},
-        {"if": _ruled("max_gap"), "then": {"required": ["training"], "properties": {"training": {"type": "string"}}}},
         {
             "if": _ruled("min_accuracy"),
             "then": {"properties": {"metric": {"not": {"enum": list(WITHOUT_ACCURACY)}}}},

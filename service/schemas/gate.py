@@ -15,6 +15,7 @@ PolicyName = Annotated[
     Field(pattern=f"^{NAME}$", description="Lower-case letters, digits, `.`, `_` and `-`.", examples=["production"]),
 ]
 Reference = Annotated[str, Field(pattern=f"^{NAME}(@[1-9][0-9]{{0,8}})?$", examples=["production", "production@3"])]
+Number = Annotated[float, Field(strict=True)]  # `false` is no line that anybody meant to draw
 EvaluationId = Annotated[str, Field(pattern=r"^ev_[0-9a-z]{1,60}$")]
 
 # What `Rules._some` and `Gate._some` check, as JSON schema.
@@ -27,17 +28,17 @@ class Rules(Strict):
 
     model_config = ConfigDict(json_schema_extra={"anyOf": _SOME})
 
-    min_score: float | None = Field(None, ge=-10, le=1, description="Least score.")
-    min_accuracy: float | None = Field(
+    min_score: Number | None = Field(None, ge=-10, le=1, description="Least score.")
+    min_accuracy: Number | None = Field(
         None, ge=0, le=1, description="Least A(0), for the metrics `accuracy`, `balanced_accuracy` and `top_k`."
     )
-    min_layer_score: float | None = Field(
+    min_layer_score: Number | None = Field(
         None, ge=-10, le=1, description="Least score of each site; with scope `layer`, all sites."
     )
-    max_drop: float | None = Field(
+    max_drop: Number | None = Field(
         None, ge=0, le=10, description="By how much the score may be lower than that of the config's `baseline`."
     )
-    max_gap: float | None = Field(
+    max_gap: Number | None = Field(
         None, ge=0, le=10, description="How far the score may lie from that of the config's `training`, either way."
     )
 

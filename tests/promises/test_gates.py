@@ -22,19 +22,23 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def gate(service: str, name: Literal["learned", "memorised"], *more: str | Path) -> "subprocess.CompletedProcess[str]":
+Name = Literal["learned", "memorised"]
+NAMES: tuple[Name, ...] = ("learned", "memorised")
+
+
+def gate(service: str, name: Name, *more: str | Path) -> "subprocess.CompletedProcess[str]":
     """The verdict on a shipped network."""
     return lesion_apart("gate", *examples.paths(name), "--server", service, *more)
 
 
 def test_accuracy_alone_lets_both_pass_and_the_score_does_not(service: str, tmp_path: Path) -> None:
     """Both are right on all their images. By their scores one passes, one fails, and each says so in its reports."""
-    for name in ("learned", "memorised"):
+    for name in NAMES:
         plain = gate(service, name, "--min-accuracy", "0.99")
         assert (plain.returncode, plain.stdout.startswith("lesion gate: pass")) == (0, True), plain.stdout
     keys = tmp_path / "keys.json"
     keys.write_text(httpx2.get(f"{service}/v1/signing-keys").text)
-    for name, code, verdict in (("learned", 0, "pass"), ("memorised", 1, "fail")):
+    for name, (code, verdict) in zip(NAMES, ((0, "pass"), (1, "fail")), strict=True):
         files = {option: tmp_path / f"{name}.{option}" for option in ("junit", "summary", "save", "attest")}
         options = [each for option, path in files.items() for each in (f"--{option}", path)]
         judged = gate(service, name, "--min-score", "0.3", "--min-accuracy", "0.99", *options)

@@ -136,7 +136,7 @@ def test_what_has_nothing_to_lose_never_passes(api: Api) -> None:
 
 def test_a_grid_is_judged_at_its_end(api: Api) -> None:
     """The paper's protocol has one look, so its interval is the one asked for."""
-    grid = {"estimator": "grid", "orderings": 4, "fractions": 11}
+    grid: dict[str, Any] = {"estimator": "grid", "orderings": 4, "fractions": 11}
     found = verdict(api, gate={"min_score": TRUE - 0.2}, **grid)
     assert (found["verdict"], found["looks"], found["level"]) == ("pass", 1, 0.95)
 
