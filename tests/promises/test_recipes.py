@@ -33,7 +33,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize(("name", "schema"), SCHEMAS.items())
 def test_recipes_fit_the_schema_of_their_system(name: str, schema: str) -> None:
     """What GitHub and GitLab publish of their files, checked by check-jsonschema."""
-    command = [BIN / "check-jsonschema", "--builtin-schema", schema, CI / name]
+    command: list[str | Path] = [BIN / "check-jsonschema", "--builtin-schema", schema, CI / name]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
 
