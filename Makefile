@@ -1,6 +1,6 @@
 # Names for what scripts/ does; none of it needs make.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock examples coverage load chaos promises fuzz contract machine
+.PHONY: help setup demo serve test check format lock examples coverage load chaos promises fuzz contract machine screenshots
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -59,3 +59,6 @@ fuzz: ## 20,000 damaged files of each format through the real readers; FUZZ="--f
 contract: ## requests made up from the OpenAPI document: does the API do what it says?
 	scripts/setup
 	.venv/bin/python -m benchmarks.contract
+
+screenshots: ## the pictures of the page in docs/images; needs Chromium
+	scripts/screenshots

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from service import __version__, courier, descriptors, notify, problems, retention, signing, sweeper
+from service import __version__, courier, descriptors, metrics, notify, problems, retention, signing, sweeper
 from service.api import (
     artifacts,
     comparisons,
@@ -22,18 +22,23 @@ from service.api import (
     evaluations,
     health,
     keys,
+    page,
     policies,
+    problem_pages,
     reports,
     signing_keys,
     staging,
+    units,
     webhooks,
 )
+from service.api import metrics as metrics_route
 from service.api.admission import Admission
 from service.api.deps import Backends
 from service.api.headers import SecurityHeaders
 from service.api.keyring import Keyring
 from service.api.limiting import Limits
 from service.api.looking import Looks
+from service.api.observing import ID, REQUEST, Counted, Observed
 from service.api.queueing import Queue
 from service.api.shown import Showing
 from service.api.submitting import Submitting
@@ -58,17 +63,23 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPIOffline(title="Lesion", version=__version__, description=ABOUT, lifespan=_lifespan, redoc_url=None)
     app.state.settings = settings
     app.include_router(evaluations.router)  # first, since it is asked most, and each one before costs its reads
+    app.include_router(reports.router)
     for noun in artifacts.NOUNS:
         app.include_router(artifacts.routes(noun))
-    app.include_router(reports.router)
+    app.include_router(units.router)
     app.include_router(comparisons.router)
     app.include_router(policies.router)
     app.include_router(webhooks.router)
     app.include_router(keys.router)
     app.include_router(signing_keys.router)
     app.include_router(health.router)
+    app.include_router(metrics_route.router)
+    app.include_router(problem_pages.router)
+    page.mount(app)
     app.add_middleware(Admission)
     app.add_middleware(SecurityHeaders)
+    app.state.registry = metrics.registry()
+    app.add_middleware(Observed, Counted(app.state.registry))
     app.add_exception_handler(problems.Problem, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
     app.add_exception_handler(HTTPException, _problem)
@@ -86,6 +97,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     staging.sweep(settings.scratch / "uploads")
     engine = session.connect(settings.database)
     _migrate(engine)
+    app.state.registry.register(metrics.Shared(engine))
     blobs, signer = open_blobs(settings.blobs), signing.signer(settings)
     showing = Showing(signer)
     hinting = Hinting()
@@ -136,6 +148,7 @@ def _migrate(engine: Engine) -> None:
 def _problem(request: Request, error: Exception) -> JSONResponse:
     problem = _as_problem(error)
     headers = problem.headers
+    headers[ID] = request.scope.get(REQUEST, "")
     if problem.status == 405:
         headers["Allow"] = ", ".join(sorted(_allowed(request)))
     if problem.status == 408:

@@ -1,6 +1,6 @@
 """The way to the workers: the Celery app, the tasks' names, and hints. A hint may be lost: the row is the truth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -100,6 +100,24 @@ def refusals() -> dict[str, str]:
         keys = [key.decode() for key in client.scan_iter(f"{REFUSING}*", count=1000)]
         notes = ((key.removeprefix(REFUSING), client.get(key)) for key in keys)
         return {worker: note.decode() for worker, note in notes if note is not None}
+
+
+def add(key: str, amounts: Mapping[str, float]) -> bool:
+    """Add numbers to those that lie under a key. False if the broker does not answer."""
+    try:
+        with _asking() as client, client.pipeline(transaction=True) as all_at_once:
+            for name, amount in amounts.items():
+                all_at_once.hincrbyfloat(key, name, amount)
+            all_at_once.execute()
+    except AWAY:
+        return False
+    return True
+
+
+def added(key: str) -> dict[str, float]:
+    """The numbers under a key. Raises one of `AWAY` if the broker does not answer."""
+    with _asking() as client:
+        return {name.decode(): float(amount) for name, amount in client.hgetall(key).items()}
 
 
 @contextmanager

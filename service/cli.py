@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from service import __version__, examples, judging_cli, keys_command, logs, usage
+from service import __version__, examples, judging_cli, keys_command, logs, mlflow_command, usage
 from service import config_options as options
 from service.arguments import Dataset, Folder, Inspected, Model, ModelData, Server, check_place
 from service.settings import Settings
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 
 app.add_typer(keys_command.app, name="keys")
+app.add_typer(mlflow_command.app, name="mlflow")
 
 
 def main() -> None:
@@ -98,6 +99,9 @@ def score(
     fractions: options.Fractions = None,
     confidence: options.Confidence = None,
     seed: options.Seed = None,
+    analyses: options.Analyses = None,
+    top: options.Top = None,
+    passes: options.Passes = None,
     server: Server = None,
     data: Folder = None,
     output: options.Output = None,

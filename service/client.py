@@ -168,11 +168,12 @@ class Client:
         """Cancel an evaluation; raises `Refused` if it has succeeded or failed already."""
         return _read(schemas.Evaluation, self._ask("DELETE", f"/v1/evaluations/{evaluation}"))
 
-    def compare(
-        self, baseline: str, candidate: str, *, max_drop: float | None = None, confidence: float = 0.95
-    ) -> schemas.Comparison:
-        """The candidate's score minus the baseline's, and with `max_drop` a verdict; raises `Refused`, saying why."""
-        asked = {"baseline": baseline, "candidate": candidate, "max_drop": max_drop, "confidence": confidence}
+    def compare(self, baseline: str, candidate: str, **how: float | None) -> schemas.Comparison:
+        """The candidate's score minus the baseline's, and with `max_drop` a verdict; raises `Refused`, saying why.
+
+        how: `max_drop`, `confidence`, `memorisation`, as in `NewComparison`.
+        """
+        asked = {"baseline": baseline, "candidate": candidate, **how}
         return _read(schemas.Comparison, self._ask("POST", "/v1/comparisons", json=asked))
 
     def report(self, evaluation: str, kind: Literal["xml", "md"]) -> bytes:

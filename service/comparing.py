@@ -8,6 +8,8 @@ from typing import Any
 from service import problems, schemas, scoring
 from service.scoring import gate
 
+EXAMPLES = ("dataset", "split", "weights")  # what may differ where one model is held against itself
+
 
 @dataclass(frozen=True)
 class Side:
@@ -22,13 +24,18 @@ def compare(asked: schemas.NewComparison, baseline: Side, candidate: Side) -> sc
     """The difference of the two scores. Raises `NotComparable`, saying why, where it would mean nothing."""
     for side in (baseline, candidate):
         usable(side)
-    refuse("two scores", measured(baseline.result), measured(candidate.result))
+    one, other = (measured(side.result) for side in (baseline, candidate))
+    if asked.memorisation:  # one model held against itself: its examples may differ, it must not
+        one["model"], other["model"] = (side.result.provenance.model for side in (baseline, candidate))
+    refuse("two scores", one, other, unless=EXAMPLES if asked.memorisation else ())
+    same = baseline.result.provenance, candidate.result.provenance
+    same_examples = (same[0].dataset, baseline.result.split) == (same[1].dataset, candidate.result.split)
     found = scoring.difference(
         arm(candidate),
         arm(baseline),
         estimator=candidate.result.estimator,
         confidence=asked.confidence,
-        same_draws=baseline.result.provenance.seed == candidate.result.provenance.seed,
+        same_draws=same_examples and same[0].seed == same[1].seed,
     )
     if found is None:
         raise problems.NotComparable(
@@ -44,7 +51,7 @@ def compare(asked: schemas.NewComparison, baseline: Side, candidate: Side) -> sc
         confidence=asked.confidence,
         paired=found.paired,
         trials=found.trials,
-        summary=_summary(estimate, asked.confidence),
+        summary=(_memorised if asked.memorisation else _summary)(estimate, asked.confidence),
         verdict=verdict,
         reasons=reasons,
     )
@@ -99,6 +106,7 @@ def measured(result: schemas.Result) -> dict[str, Any]:
 def arm(side: Side) -> scoring.Arm:
     """The side's chunks, as the arithmetic takes them."""
     first, *others = (json.loads(chunk) for chunk in side.chunks)
+    others = [each for each in others if "analysis" not in each]
     empty = scoring.Tally.empty(_shape(side.result))
     return scoring.Arm(scoring.stored_reference(first, side.result.metric), [empty.add(payload) for payload in others])
 
@@ -127,6 +135,21 @@ def _summary(difference: schemas.Estimate, confidence: float) -> str:
         return f"The candidate is less robust, {sure}: its score is lower by {-difference.value:.3f}."
     reach = max(difference.high, -difference.low)
     return f"No difference is shown: whatever there is, is smaller than {reach:.3f}, {sure}."
+
+
+def _memorised(difference: schemas.Estimate, confidence: float) -> str:
+    sure = f"with {confidence:.1%} confidence".replace(".0%", "%")
+    if difference.low > 0 or difference.high < 0:
+        which = "more" if difference.low > 0 else "less"
+        return (
+            f"The model's answers to the examples it was trained on withstand {which} than those to others, {sure}: "
+            f"its score there is {'higher' if difference.low > 0 else 'lower'} by {abs(difference.value):.3f}."
+        )
+    reach = max(difference.high, -difference.low)
+    return (
+        "No difference is shown between examples it was trained on and others: whatever there is, is smaller than "
+        f"{reach:.3f}, {sure}."
+    )
 
 
 def _verdict(max_drop: float | None, difference: scoring.Estimate) -> tuple[schemas.Verdict | None, list[str]]:

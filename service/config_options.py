@@ -3,16 +3,18 @@
 Options win over the file that `--config` names. A fault is told with the option, or the place in the file, it is in.
 """
 
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 import typer
 from pydantic import ValidationError
 
-from service.schemas import Config, Gate, Metric, Preprocessing
+from service.schemas import NEEDS, Config, Gate, Metric, Preprocessing
 
 READING, PIXELS, RULES = "What is read", "Preprocessing, in the order of its steps", "What the model must fulfil"
 
@@ -38,6 +40,11 @@ Fractions = Annotated[Whole, _option("With estimator grid: points on [0, 1]. (de
 Clamp = Annotated[Literal["zero", "mean"] | None, _option("What ablated units are set to. (default: zero)")]
 Confidence = Annotated[Number, _option("Of every interval. (default: 0.95)")]
 Seed = Annotated[Whole, _option("Of every random draw. (default: 0)")]
+Analyses = Annotated[
+    Text, _option("What to find out about each unit: " + ", ".join(NEEDS) + "; several with commas between.")
+]
+Top = Annotated[Whole, _option("Analysis importance: stop once so many most important units are certain.")]
+Passes = Annotated[Whole, _option("Analysis importance: most passes, about. (default: 200000)")]
 Measure = Annotated[
     Metric | None, _option("What is measured. (default: accuracy, or agreement where there are no labels)")
 ]
@@ -81,8 +88,59 @@ ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", exists=True, dir_okay=False, help="All of this as JSON.")
 ]
 
+# All of them, by the names of the commands' parameters.
+ALL: dict[str, Any] = {
+    "config_file": ConfigFile,
+    "precision": Precision,
+    "metric": Measure,
+    "k": K,
+    "scope": Scope,
+    "site": Site,
+    "sites": Sites,
+    "clamp": Clamp,
+    "estimator": Estimator,
+    "orderings": Orderings,
+    "fractions": Fractions,
+    "confidence": Confidence,
+    "seed": Seed,
+    "output": Output,
+    "input": Input,
+    "labels": Labels,
+    "weights": Weights,
+    "split": Split,
+    "channels": Channels,
+    "resize": Resize,
+    "interpolation": Interpolation,
+    "crop": Crop,
+    "scale": Scale,
+    "mean": Mean,
+    "std": Std,
+    "pad": Pad,
+    "pad_value": PadValue,
+    "layout": Layout,
+    "data_layout": DataLayout,
+}
+Given = ParamSpec("Given")
+T = TypeVar("T")
+
 SIDES, NUMBERS = ("resize", "crop", "pad"), ("scale", "mean", "std")
 LONGEST_FILE = 64 * 1024  # bytes of a config, as the API takes it
+
+
+def added(command: Callable[Given, T]) -> Callable[Given, T]:
+    """The command with all of these options behind its own; it reads them from its context, with `config`."""
+    own = inspect.signature(command)
+
+    @wraps(command)
+    def run(*arguments: Given.args, **given: Given.kwargs) -> T:
+        for name in ALL:
+            given.pop(name, None)
+        return command(*arguments, **given)
+
+    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=ALL[name]) for name in ALL]
+    vars(run)["__signature__"] = own.replace(parameters=[*own.parameters.values(), *more])
+    run.__annotations__ = {**inspect.get_annotations(command), **ALL}
+    return run
 
 
 def config(given: Mapping[str, Any], file: Path | None = None) -> Config:
@@ -103,12 +161,14 @@ def config(given: Mapping[str, Any], file: Path | None = None) -> Config:
         asked["limits"] = {**_part(asked, "limits"), "trials": told.pop("trials")}
     if "input" in told:
         asked["inputs"] = dict(_pair(text) for text in told.pop("input"))
+    if "analyses" in told:
+        asked["analyses"] = [name.strip() for name in told.pop("analyses").split(",")]
     if "sites" in told:
         asked["sites"] = list(told.pop("sites"))
     try:
         return Config.model_validate(asked | told)
     except ValidationError as error:
-        options = {*told, *pixels, *rules, *({"trials"} & set(given))}
+        options = {*told, *pixels, *rules, *({"trials", "analyses"} & set(given))}
         raise UsageError(_explained(error, options, file)) from error
 
 

@@ -33,6 +33,8 @@ WORKERS = {EVALUATIONS: "evaluate", INSPECTIONS: "inspect"}  # a worker's name, 
 HOME = Path(service.__file__).parents[1]
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BROKER_SECONDS, START_SECONDS = 10.0, 60.0  # to answer for the first time; Python on a busy machine takes long
+# Settings that no service reads.
+OF_COMMANDS = ("key", "mlflow_secret", "hugging_face_secret", "hugging_face_token", "hook_secret")
 LOG_LINES = 8  # of a program that failed to start, shown to the user
 
 
@@ -198,9 +200,9 @@ def _address(listening: socket.socket) -> str:
 def _environment(settings: Settings) -> dict[str, str | None]:
     """All settings as variables, for a child to read as its own; what is not set must not be inherited either.
 
-    Nor must the key that this user's commands show to a server elsewhere.
+    Nor must the secrets that this user's commands need elsewhere: the key of another server, those of registries.
     """
-    values = settings.model_dump() | {"data": settings.data.absolute(), "key": None}
+    values = settings.model_dump() | {"data": settings.data.absolute()} | dict.fromkeys(OF_COMMANDS)
     return {f"LESION_{name.upper()}": None if value is None else str(value) for name, value in values.items()}
 
 

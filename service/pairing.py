@@ -25,10 +25,21 @@ def check(model: Found, dataset: Found, config: Config) -> None:
     _metric(dataset, config)
     if config.output in (None, model["output"]["name"]):  # else only the worker knows that output, and its sites
         fits_output(model["output"], None if dataset.get("splits") else dataset["labels"], config)
+        analysable(model["output"], config)
         scoped(model["sites"], config)
     inputs, candidates = model["inputs"], dataset["inputs"]
     if len(inputs) == len(candidates) == 1 and config.preprocessing is None and config.inputs is None:
         _shape_may_fit(inputs[0], candidates[0])
+
+
+def analysable(output: Found, config: Config) -> None:
+    """Raise `DatasetMismatch` if single units are to be analysed where an example has no one class."""
+    if config.analyses and (config.metric == "r2" or output["kind"] == "tokens"):
+        what = "values" if config.metric == "r2" else "a class for each token"
+        raise problems.DatasetMismatch(
+            f"`analyses` look at how units go with the class of an example, and here it has {what}. Leave `analyses` "
+            "out, or choose another `output` or `metric`."
+        )
 
 
 def written(model: Found, dataset: Found) -> None:

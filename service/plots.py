@@ -29,7 +29,7 @@ STYLE: dict[Any, Any] = {
 }
 LONGEST = 90  # characters of a title that still fit
 MOST_LAYERS = 80  # rows of the panel of sites: beyond that nobody reads a picture, and the JSON has them all
-_DRAWING = threading.Lock()  # matplotlib is not thread-safe, and the API draws from a pool of threads
+DRAWING = threading.Lock()  # matplotlib is not thread-safe, and the API draws from a pool of threads
 
 
 def csv(result: Result) -> str:
@@ -43,7 +43,7 @@ def csv(result: Result) -> str:
 
 def svg(result: Result, title: str) -> bytes:
     """The curve as an SVG document of 8 x 4.5 inches, or wider if there are layers."""
-    return _saved(result, title, format="svg", metadata={"Date": None, "Creator": "Lesion", "Title": _plain(title)})
+    return _saved(result, title, format="svg", metadata={"Date": None, "Creator": "Lesion", "Title": plain(title)})
 
 
 def png(result: Result, title: str) -> bytes:
@@ -64,12 +64,12 @@ def _canvas(result: Result, title: str) -> Iterator["Figure"]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with _DRAWING, rc_context(STYLE):
+    with DRAWING, rc_context(STYLE):
         layers = result.layers[:MOST_LAYERS]
         tall = max(4.5, 1.5 + 0.2 * len(layers))
         figure = Figure(figsize=(12 if layers else 8, tall), layout="constrained")
         columns = figure.subplots(1, 2 if layers else 1, squeeze=False)[0]
-        columns[0].set_title(_plain(title), loc="left", weight="bold", pad=22, parse_math=False)
+        columns[0].set_title(plain(title), loc="left", weight="bold", pad=22, parse_math=False)
         columns[0].text(0, 1.02, _caption(result), transform=columns[0].transAxes, color=GREY, parse_math=False)
         _draw_curve(columns[0], result)
         if layers:
@@ -91,7 +91,7 @@ def _draw_curve(axes: "Axes", result: Result) -> None:
         axes.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0)
     else:
         why = result.score_refused or "there is no curve over several sites; see the sites on the right"
-        axes.text(0.5, 0.5, f"No curve: {_plain(why)}", ha="center", wrap=True, parse_math=False)
+        axes.text(0.5, 0.5, f"No curve: {plain(why)}", ha="center", wrap=True, parse_math=False)
     axes.axhline(result.chance, color=GREY, linestyle="--", linewidth=1, label=f"chance {result.chance:.3f}")
     intact = f"intact network {_interval(result.intact)}"
     axes.errorbar(0, result.intact.value, _arms(result.intact), fmt="o", color=BLUE, capsize=3, label=intact)
@@ -115,7 +115,7 @@ def _draw_layers(axes: "Axes", layers: list[Layer], left_out: int) -> None:
         axes.errorbar(shown.value, row, xerr=_arms(shown), fmt=sign, color=colour, mfc=inside, capsize=3)
     note = "" if all(layer.score for layer in layers) else " (hollow square: no score, its area under the curve)"
     axes.set(ylim=(len(layers) - 0.5, -0.5), xlabel="score" + note)
-    names = [f"{_plain(layer.site, 32)} ({layer.units})" for layer in layers]
+    names = [f"{plain(layer.site, 32)} ({layer.units})" for layer in layers]
     axes.set_yticks(range(len(layers)), names, parse_math=False)
 
 
@@ -123,7 +123,7 @@ def _caption(result: Result) -> str:
     found = "no score" if result.score is None else f"score {_interval(result.score)} at {_confidence(result)}"
     if result.score is None and result.curve and result.score_refused:
         found += f": {result.score_refused}"
-    return _plain(f"{found}   ·   scope {result.scope}   ·   clamp {result.clamp}", 140)
+    return plain(f"{found}   ·   scope {result.scope}   ·   clamp {result.clamp}", 140)
 
 
 def _confidence(result: Result) -> str:
@@ -139,7 +139,7 @@ def _arms(estimate: Estimate) -> list[list[float]]:
     return [[max(0.0, estimate.value - estimate.low)], [max(0.0, estimate.high - estimate.value)]]
 
 
-def _plain(text: str, longest: int = LONGEST) -> str:
+def plain(text: str, longest: int = LONGEST) -> str:
     """Text from an upload, fit for XML: nothing unprintable, and no longer than there is room for."""
     clean = "".join(sign if sign.isprintable() else " " for sign in text)
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"

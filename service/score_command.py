@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from service import terminal, uploading
+from service import findings, terminal, uploading
 from service.client import Client, ClientError
 from service.processes import CannotStartError
 from service.reaching import DONE, INTERRUPTED, NOT_JUDGED, reached
@@ -70,3 +70,5 @@ def _print(order: Order, answer: Evaluation, errors: Console) -> None:
     out = terminal.console()
     out.print(terminal.summary(answer, answer.result))
     terminal.curves(out, {order.model.name: answer.result})
+    if answer.result.analyses is not None:
+        out.print(findings.shown(answer.result.analyses, answer.id))

@@ -75,6 +75,12 @@ class Settings(BaseSettings):
         "auto", description="`auto`: none is needed where the API listens on loopback; `required`: one always is."
     )
     key: SecretStr | None = Field(None, description="The key that `lesion score --server` and `inspect` show.")
+    mlflow_secret: SecretStr | None = Field(
+        None, description="What MLflow signs webhooks to `lesion mlflow listen` with."
+    )
+    hugging_face_secret: SecretStr | None = Field(None, description="What Hugging Face sends in X-Webhook-Secret.")
+    hugging_face_token: SecretStr | None = Field(None, description="Reads what is not public on Hugging Face.")
+    hook_secret: SecretStr | None = Field(None, description="What other registries, such as W&B, sign webhooks with.")
     read_limit: str = Field("6000/minute", pattern=LIMIT, description="Reads that one key may make; empty: any number.")
     write_limit: str = Field("600/minute", pattern=LIMIT, description="Other requests that one key may make.")
     max_evaluations: int = Field(10_000, ge=0, description="Evaluations a tenant may have queued and running.")

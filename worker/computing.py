@@ -18,10 +18,11 @@ from service.schemas import Config
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.evaluations import Claim
-from worker import first, lots, metrics, pictures, scratch
+from worker import analysing, first, lots, metrics, pictures, scratch
 from worker.ablation import trials
 from worker.ablation.trials import Trials
 from worker.children import Children
+from worker.classes import Classes
 from worker.course import FIRST, Course, Subject
 from worker.formats.tables import UNPACKED_LIMIT
 from worker.programs import Program
@@ -86,6 +87,7 @@ class Computing:
         reader = self._children.start(UNPACKED_LIMIT) if self._dataset is None else None
         self._found = model.open_model(onnx, output=self._config.output)
         pairing.fits_output(self._found["output"], None, self._config)
+        pairing.analysable(self._found["output"], self._config)
         sites = pairing.scoped(self._found["sites"], self._config)
         if reader is not None:
             self._dataset = self._read(reader, self._found)
@@ -124,11 +126,15 @@ class Computing:
             assert course.answers is not None, "the answers come with chunk 0"
             self._take_target(course.answers)
         assert self._target is not None
-        drawn = trials.draw(course.design, index - FIRST)
+        if (job := course.job(index)) is not None:
+            assert course.survey is not None
+            return analysing.payload(self._analysed(self._target), course.survey, job)
+        index -= course.trials_from
+        drawn = trials.draw(course.design, index)
         examples = drawn.examples
         if self._drawn_by_weight():
             assert self._ends is not None
-            examples = lots.drawn(self._ends, examples, course.design.seed, index - FIRST)
+            examples = lots.drawn(self._ends, examples, course.design.seed, index)
         values = self._values(drawn, examples)
         if self._drawn_by_weight():
             values = self._target.drawn(values, examples)
@@ -177,6 +183,19 @@ class Computing:
             outputs = self._model.outputs(examples[part], lesions - shift, masks)
             found.append(self._target.values(outputs, examples[part]))
         return np.asarray(np.concatenate(found))
+
+    def _analysed(self, target: Target) -> analysing.Subjects:
+        assert self._model is not None
+        assert isinstance(target, Classes), "checked when the model was opened"
+        return analysing.Subjects(
+            child=self._model,
+            kind=target.kind,
+            probabilities=target.probabilities,
+            labels=target.labels[:, 0],
+            zeroed=self._config.clamp == "zero",
+            at_once=self._at_once(),
+            seed=self._config.seed,
+        )
 
     def _at_once(self) -> int:
         return max(OUTPUTS_LIMIT // (4 * max(math.prod(self._tail), 1)), 1)
@@ -244,6 +263,7 @@ class Computing:
             versions=found["versions"],
             device=self._settings.device,
             output=found["output"]["name"],
+            classes=found["output"]["classes"],
             preprocessing=dataset.found.get("preprocessing") or self._reading(found)["preprocessing"],
             converted=self._program.report,
             pictures=pictures.hint(dataset.inputs, dataset.found, config),

@@ -17,10 +17,12 @@ from service.scoring import gate
 from worker import first
 from worker.ablation import trials
 from worker.ablation.trials import Design
+from worker.findings import Findings
 from worker.first import Means
 from worker.judging import Judge, Prefix, Rival, Role
+from worker.survey import Job, Survey
 
-FIRST = 1  # chunk 0 is the intact network; the design's chunk i is stored as i + 1
+FIRST = 1  # chunk 0 is the intact network; then come those of the analyses, and those of trials
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Subject:
     output: str | None = None
     preprocessing: dict[str, Any] | None = None
     converted: dict[str, Any] | None = None
+    classes: int = 0  # of the output; for analyses
     pictures: str | None = None  # what to say of the inputs, being pictures, where the intact model is often wrong
 
     @property
@@ -70,6 +73,9 @@ class Course:
         self.reference: scoring.Reference | None = None
         self.means: Means | None = None
         self.answers: NDArray[np.int64] | None = None
+        self.survey: Survey | None = None
+        if subject.config.analyses:
+            self.survey = Survey(subject.config, subject.examples, self.design.units, subject.classes)
         self.noticed: list[str] = []  # warnings of the process that runs the model on these inputs
         self._tally = self._empty = scoring.Tally.empty(trials.cells(self.design))
         self._chunks: list[scoring.Tally] = []  # one by one, where they are paired with others'
@@ -82,7 +88,19 @@ class Course:
         """The index after the last chunk that may be held now; None where there is no end."""
         if self.reference is None and self._needs_first():
             return FIRST
-        return None if self._grid_chunks is None else self._grid_chunks + FIRST
+        if self.survey is not None and not self.survey.done:
+            return FIRST + len(self.survey.jobs)
+        return None if self._grid_chunks is None else self._grid_chunks + self.trials_from
+
+    @property
+    def trials_from(self) -> int:
+        """The index at which the design's chunk 0 is stored, once the analyses are done."""
+        return FIRST + (0 if self.survey is None else len(self.survey.jobs))
+
+    def job(self, index: int) -> Job | None:
+        """What a chunk after the first analyses; None where it is one of trials."""
+        jobs = [] if self.survey is None else self.survey.jobs
+        return jobs[index - FIRST] if index - FIRST < len(jobs) else None
 
     def may_compute(self, index: int) -> bool:
         """Is all known that a chunk is computed from?"""
@@ -99,6 +117,8 @@ class Course:
             payload = json.loads(self._waiting.pop(self.next))
             if self.next < FIRST:
                 self._take_intact(payload)
+            elif self.survey is not None and not self.survey.done:
+                self.survey.take(payload)
             else:
                 self._tally = self._tally.add(payload)
                 if self._judge.rivals:
@@ -112,6 +132,8 @@ class Course:
 
     def _stop(self) -> bool:
         assert self.reference is not None, "chunk 0 is always taken first"
+        if self.survey is not None and not self.survey.done:
+            return False
         if not self.reference.scored:
             return True  # nothing to lose by ablation: no trial can give a score
         config = self.subject.config
@@ -121,7 +143,7 @@ class Course:
 
     def _judged(self) -> bool:
         """With a gate: is the verdict certain, at a look that was planned, or is this the last one?"""
-        count, looks = self.next - FIRST, self._looks()
+        count, looks = self.next - self.trials_from, self._looks()
         if count not in looks:
             return False
         if count == looks[-1]:
@@ -151,7 +173,7 @@ class Course:
             reference=self.reference,
             confidence=config.confidence,
             precision=config.precision or 0.0,
-            chunks=self.next - FIRST,
+            chunks=self.next - self.trials_from,
             max_trials=config.limits.trials,
         )
 
@@ -175,9 +197,15 @@ class Course:
         )
 
     def _share(self, live: scoring.Estimate | None) -> float:
-        """Share of the work done: of the grid's chunks, or by the width, which shrinks with the root of the trials."""
+        """Share of the work done, half of which the analyses count for, if there are any."""
+        if self.survey is None:
+            return self._share_of_trials(live)
+        return (self.survey.share + (self._share_of_trials(live) if self.survey.done else 0.0)) / 2
+
+    def _share_of_trials(self, live: scoring.Estimate | None) -> float:
+        """Of the grid's chunks, or by the width, which shrinks with the root of the trials."""
         if self._grid_chunks is not None:
-            return (self.next - FIRST) / self._grid_chunks
+            return (self.next - self.trials_from) / self._grid_chunks
         precision = self.subject.config.precision
         if precision is None:  # until a verdict is certain, which nobody knows beforehand
             return min(int(self._tally.trials.sum()) / self.subject.config.limits.trials, 0.99)
@@ -185,7 +213,11 @@ class Course:
             return 0.0
         return min((2 * precision / (live.high - live.low)) ** 2, 0.99)
 
-    def result(self) -> schemas.Result:
+    def findings(self) -> Findings | None:
+        """What the analyses found of each unit, if there were any."""
+        return None if self.survey is None else Findings(self.survey, [site["site"] for site in self.subject.sites])
+
+    def result(self, analyses: schemas.Analyses | None = None) -> schemas.Result:
         """The result of the prefix; everything in it but `cost.seconds`, which is left out, is the same on a rerun."""
         assert self.reference is not None
         subject, config, reference = self.subject, self.subject.config, self.reference
@@ -209,11 +241,12 @@ class Course:
             curve=[schemas.CurvePoint(**asdict(point)) for point in summary.curve] if summary else [],
             layers=self._layers(summary),
             sites=[schemas.Site(**{name: site[name] for name in schemas.Site.model_fields}) for site in subject.sites],
+            analyses=analyses,
             baseline=self._judge.against("baseline", self._prefix()),
             training=self._judge.against("training", self._prefix()),
             gate=None if config.gate is None else self._judge.result(self._prefix(), len(self._looks())),
             warnings=subject.warnings + self.noticed + self._often_wrong() + self._imprecise(summary),
-            cost=schemas.Cost(passes=passes, intact_passes=subject.examples, seconds=None, device=subject.device),
+            cost=self._cost(passes),
             provenance=schemas.Provenance(
                 model=subject.model,
                 dataset=subject.dataset,
@@ -223,6 +256,11 @@ class Course:
                 converted=subject.converted,
             ),
         )
+
+    def _cost(self, trials: int) -> schemas.Cost:
+        passes, intact = (0, 0) if self.survey is None else (self.survey.passes, self.survey.intact_passes)
+        intact += self.subject.examples
+        return schemas.Cost(passes=trials + passes, intact_passes=intact, seconds=None, device=self.subject.device)
 
     def _summary(self) -> scoring.Summary:
         assert self.reference is not None

@@ -13,10 +13,10 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from service import compared, problems
+from service import chunk_seconds, compared, problems
 from service.schemas import Config, canonical
 from service.settings import Settings
-from service.store import chunks, evaluations
+from service.store import chunks, evaluations, units
 from service.store.blobs import Blobs
 from service.store.chunks import Held
 from service.store.evaluations import Claim, ClaimLostError
@@ -120,7 +120,9 @@ class Run:
                     time.sleep(PAUSE)
                     held = self._next(course)
                     continue
+                began = time.monotonic()
                 payload = self._computing.compute(course, held.index)
+                chunk_seconds.stopwatch().took(time.monotonic() - began)
             except Crashed as crash:
                 self._crashed(crash, held)
                 continue
@@ -204,9 +206,13 @@ class Run:
             raise as_problem(crash) from crash
 
     def _finish(self, course: Course) -> None:
-        result = canonical(course.result().model_dump(mode="json"))
+        found = course.findings()
+        lines = [] if found is None else found.lines()
+        analyses = None if found is None else found.summary(lines)
+        result = canonical(course.result(analyses).model_dump(mode="json"))
         with transaction(self.engine) as db:
             evaluations.finish(db, self.claim, result, course.next)
+            units.keep(db, self.claim.evaluation, lines)
         log.info("evaluation.succeeded", evaluation=self.claim.evaluation, chunks=course.next)
 
     def release(self) -> None:

@@ -13,7 +13,7 @@ from celery import signals
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import broker, logs
+from service import broker, chunk_seconds, logs
 from service.settings import Settings
 from service.store import turns
 from service.store.artifacts import Kind
@@ -113,10 +113,16 @@ def evaluate(evaluation: str) -> None:
         while not stopping():
             with transaction(place.engine) as db:
                 claim = turns.claim_next(db, place.name, place.settings.lease_seconds)
-            if claim is None or not runner.run(place.settings, place.engine, place.blobs, claim, stopping()):
+            if claim is None:
+                return
+            structlog.contextvars.bind_contextvars(evaluation=claim.evaluation)
+            if not runner.run(place.settings, place.engine, place.blobs, claim, stopping()):
                 return
     except (SQLAlchemyError, OSError) as error:  # the lease runs out, and the sweeper asks somebody else
         log.warning("evaluation.left", evaluation=evaluation, error=str(error))
+    finally:
+        structlog.contextvars.unbind_contextvars("evaluation")
+        chunk_seconds.stopwatch().tell()
 
 
 @app.task(name=broker.INSPECT)

@@ -1,10 +1,10 @@
-"""Is the service alive, is it ready, and what does a problem type mean."""
+"""Is the service alive, and is it ready."""
 
 from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 from sqlalchemy import text
 
 from service import __version__, broker, problems
@@ -63,19 +63,3 @@ def _blobs(backends: Used) -> None:
 
 def _broker(_backends: Used) -> None:
     broker.waiting(broker.EVALUATIONS)
-
-
-@router.get("/problems/{type}", openapi_extra=PUBLIC, responses=documented(problems.NotFound))
-def problem(type: str) -> dict[str, Any]:
-    """Say what a problem type means; the `type` of every error points here."""
-    kind = problems.BY_TYPE.get(type)
-    if kind is None:
-        raise problems.NotFound(f"There is no problem type {type!r}; there are {', '.join(sorted(problems.BY_TYPE))}.")
-    meaning = " ".join((kind.__doc__ or "").split())
-    return {"type": f"/problems/{type}", "title": kind.title, "status": kind.status, "meaning": meaning}
-
-
-@router.get("/", include_in_schema=False)
-def start() -> RedirectResponse:
-    """Lead a browser to the documentation."""
-    return RedirectResponse("/docs")

@@ -1,10 +1,11 @@
-"""GET of reports: an ended evaluation as a file for CI."""
+"""An evaluation's reports: one HTML file that needs nothing besides itself, and files for CI."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
+from fastapi.responses import HTMLResponse
 
-from service import problems, reports, schemas
+from service import ci_reports, problems, report, schemas
 from service.api import answers
 from service.api.deps import Caller, ReadDb, Responses, Used, documented, may
 from service.store import evaluations
@@ -17,11 +18,26 @@ WRITTEN: Responses = {
 
 
 @router.get(
+    "/{id}/report.html",
+    response_class=HTMLResponse,
+    responses=documented(problems.NotFound, problems.NotReady, problems.Conflict),
+)
+def show(caller: Annotated[Caller, may("evaluations:read")], db: ReadDb, backends: Used, id: str) -> HTMLResponse:
+    """Give the report: score, meaning, curve and provenance as one HTML file, to send on or to keep."""
+    evaluation = answers.evaluation(evaluations.get(db, caller.tenant, id), backends.signer)
+    if evaluation.result is None:
+        if evaluation.state in schemas.ENDED:
+            raise problems.Conflict(f"The evaluation has {evaluation.state}; there is nothing to report.")
+        raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
+    return HTMLResponse(report.html(evaluation, evaluation.result), headers={"Content-Security-Policy": report.POLICY})
+
+
+@router.get(
     "/{id}/report.{kind}",
     response_class=Response,
     responses=WRITTEN | documented(problems.NotFound, problems.NotReady),
 )
-def report(
+def show_for_ci(
     caller: Annotated[Caller, may("evaluations:read")], db: ReadDb, backends: Used, id: str, kind: Literal["xml", "md"]
 ) -> Response:
     """Give an ended evaluation as JUnit XML, a test case for each of the gate's checks, or as Markdown with the curve.
@@ -32,5 +48,5 @@ def report(
     if row.state not in schemas.ENDED:
         raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
     shown = answers.evaluation(row, backends.signer)
-    written = reports.junit(shown) if kind == "xml" else reports.markdown(shown).encode()
+    written = ci_reports.junit(shown) if kind == "xml" else ci_reports.markdown(shown).encode()
     return Response(written, media_type=MEDIA[kind])

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
+FOLDER = Path(__file__).parent
+
 
 def paths(name: Literal["learned", "memorised"]) -> tuple[Path, Path]:
     """The model (.onnx) and the dataset (.npz) of one of the two shipped networks."""
-    folder = Path(__file__).parent
-    return folder / f"{name}.onnx", folder / f"{name}.npz"
+    return FOLDER / f"{name}.onnx", FOLDER / f"{name}.npz"

@@ -1,8 +1,27 @@
 """The words of the API and of a stored result, as pydantic schemas; what they mean is in the field descriptions."""
 
+from service.schemas.analyses import (
+    Analyses,
+    ClassCurve,
+    Classes,
+    ClassLost,
+    Correlation,
+    Importance,
+    Noise,
+    NoisePoint,
+    Order,
+    OrderCurve,
+    Relation,
+    Targeted,
+    Tuned,
+    Unit,
+    UnitImportance,
+    Units,
+    UnitTable,
+)
 from service.schemas.artifacts import Artifact, Dataset, Datasets, Model, Models
 from service.schemas.comparison import Comparison, NewComparison, Side
-from service.schemas.config import Config, Limits, Metric, NewEvaluation
+from service.schemas.config import NEEDS, Analysis, Config, Limits, Metric, NewEvaluation
 from service.schemas.evaluation import (
     Envelope,
     Evaluation,
@@ -27,8 +46,9 @@ from service.schemas.gate import (
     Verdict,
 )
 from service.schemas.keys import DAY, SCOPES, Key, Keys, MadeKey, NewKey, Rotation, Scope
+from service.schemas.points import CurvePoint
 from service.schemas.preprocessing import Preprocessing
-from service.schemas.result import Against, Cost, CurvePoint, Layer, Measured, Progress, Provenance, Result, Site
+from service.schemas.result import Against, Cost, Layer, Measured, Progress, Provenance, Result, Site
 from service.schemas.webhooks import (
     EVENTS,
     TEST,
@@ -50,16 +70,23 @@ __all__ = [
     "DAY",
     "ENDED",
     "EVENTS",
+    "NEEDS",
     "RULES",
     "SCOPES",
     "TEST",
     "Against",
+    "Analyses",
+    "Analysis",
     "Array",
     "Artifact",
     "Attempt",
     "Check",
+    "ClassCurve",
+    "ClassLost",
+    "Classes",
     "Comparison",
     "Config",
+    "Correlation",
     "Cost",
     "CurvePoint",
     "Dataset",
@@ -77,6 +104,7 @@ __all__ = [
     "EventLinks",
     "Gate",
     "GateResult",
+    "Importance",
     "Key",
     "Keys",
     "Layer",
@@ -93,6 +121,10 @@ __all__ = [
     "NewKey",
     "NewPolicy",
     "NewWebhook",
+    "Noise",
+    "NoisePoint",
+    "Order",
+    "OrderCurve",
     "Output",
     "Policies",
     "Policy",
@@ -100,6 +132,7 @@ __all__ = [
     "ProblemBody",
     "Progress",
     "Provenance",
+    "Relation",
     "Result",
     "Rotation",
     "Rule",
@@ -112,7 +145,13 @@ __all__ = [
     "Site",
     "State",
     "Strict",
+    "Targeted",
     "TestEvent",
+    "Tuned",
+    "Unit",
+    "UnitImportance",
+    "UnitTable",
+    "Units",
     "Verdict",
     "Webhook",
     "WebhookMade",

@@ -12,6 +12,11 @@ class NewComparison(Strict):
     baseline: str = Field(min_length=1, max_length=64, description="Id of the evaluation to compare with.")
     candidate: str = Field(min_length=1, max_length=64, description="Id of the evaluation that is judged.")
     confidence: float = Field(0.95, ge=0.5, le=0.999, description="Of the difference's interval.")
+    memorisation: bool = Field(
+        False,
+        description="Both are of one model, the baseline on examples that it never saw, the candidate on those it was "
+        "trained on; split and dataset may differ. The interval speaks of just these examples.",
+    )
     max_drop: float | None = Field(
         None,
         ge=0,

@@ -12,8 +12,23 @@ Metric = Literal["accuracy", "top_k", "balanced_accuracy", "cross_entropy", "r2"
 Name = Annotated[str, Field(min_length=1, max_length=512)]
 TOP = 5  # `k` of `top_k`, where none is given
 # What no config had at first: left out of its identity while unset, so that no older identity changes.
-LATER = ("k", "output", "sites", "labels", "weights", "inputs", "preprocessing", "baseline", "training", "gate")
+LATER = (
+    *("k", "output", "sites", "labels", "weights", "inputs", "preprocessing", "analyses", "top", "passes"),
+    *("baseline", "training", "gate"),
+)
 WITHOUT_ACCURACY = ("cross_entropy", "r2", "agreement")
+Analysis = Literal["selectivity", "importance", "relation", "targeted", "classes", "noise"]
+# What an analysis is made of, in the order in which analyses are listed.
+NEEDS: dict[Analysis, tuple[Analysis, ...]] = {
+    "selectivity": (),
+    "importance": (),
+    "relation": ("selectivity", "importance"),
+    "targeted": ("selectivity", "importance"),
+    "classes": (),
+    "noise": ("selectivity",),
+}
+SPENDING: list[Analysis] = [name for name in NEEDS if name != "selectivity"]  # those that ablate
+RANKING: list[Analysis] = [name for name in NEEDS if name == "importance" or "importance" in NEEDS[name]]
 
 
 class Limits(Strict):
@@ -65,6 +80,20 @@ AGREES: dict[str, Any] = {
                 "required": ["scope"],
                 "properties": {"scope": {"const": "layer"}, "site": {"type": "null"}},
             },
+        },
+        {
+            "if": {
+                "properties": {"analyses": {"type": "array", "contains": {"enum": RANKING}}},
+                "required": ["analyses"],
+            },
+            "else": {"properties": {"top": {"type": "null"}}},
+        },
+        {
+            "if": {
+                "properties": {"analyses": {"type": "array", "contains": {"enum": SPENDING}}},
+                "required": ["analyses"],
+            },
+            "else": {"properties": {"passes": {"type": "null"}}},
         },
     ]
 }
@@ -132,6 +161,23 @@ class Config(Strict):
     preprocessing: Preprocessing | None = Field(
         None, description="What is done to the examples before the model sees them. Default: nothing."
     )
+    analyses: Annotated[list[Analysis], Field(min_length=1, max_length=16)] | None = Field(
+        None,
+        description="What to find out about each unit, beside the score. `selectivity`: how it is tuned to the "
+        "classes; `importance`: what is lost when it alone is ablated; `relation`: whether the two go together; "
+        "`targeted`: the curve when units are lost in chosen orders; both need the first two, and bring them along. "
+        "`classes`: the curve of each class, and which break first; `noise`: the curve as noise is added to all units, "
+        "in units of each one's own standard deviation.",
+    )
+    top: int | None = Field(
+        None, ge=1, le=10_000, description="`importance` stops once the so many most important units are certain."
+    )
+    passes: int | None = Field(
+        None,
+        ge=1_000,
+        le=1_000_000_000,
+        description="Most passes, about, of each analysis that ablates. Default 200,000.",
+    )
     seed: int = Field(0, ge=0, le=2**53 - 1, description="Of every random draw; it travels with the result.")
     limits: Limits = Limits()
     baseline: EvaluationId | None = Field(
@@ -162,6 +208,13 @@ class Config(Strict):
             raise ValueError("`k` belongs to the metric `top_k`; leave it out or set the metric")
         if self.labels is not None and self.metric == "agreement":
             raise ValueError("`agreement` reads no labels; leave `labels` out or ask for another metric")
+        if self.top is not None and not set(self.analyses or []) & set(RANKING):
+            raise ValueError("`top` belongs to the analysis `importance`; leave it out or ask for that")
+        if self.passes is not None and not set(self.analyses or []) & set(SPENDING):
+            raise ValueError("`passes` belongs to analyses that ablate; leave it out or ask for one of those")
+        if self.analyses is not None:
+            asked = {*self.analyses, *(needed for name in self.analyses for needed in NEEDS[name])}
+            object.__setattr__(self, "analyses", [name for name in NEEDS if name in asked])
         self._gated()
         defaults: dict[str, float] = {"orderings": 10, "fractions": 21}
         if adaptive:

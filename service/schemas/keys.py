@@ -13,6 +13,7 @@ Scope = Literal[
     "evaluations:read",
     "webhooks:write",
     "policies:write",
+    "metrics:read",
     "admin",
 ]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -24,7 +25,7 @@ Scopes = Annotated[
         min_length=1,
         max_length=len(SCOPES),
         description="`evaluations:read` reads everything of the tenant; `policies:write` changes what its gates "
-        "ask for; `admin` manages its keys.",
+        "ask for; `admin` manages its keys; `metrics:read` reads the figures of the whole service.",
     ),
 ]
 

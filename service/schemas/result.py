@@ -4,18 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from service.schemas.analyses import Analyses
 from service.schemas.gate import GateResult
+from service.schemas.points import CurvePoint
 from service.schemas.words import Digest, Estimate
-
-
-class CurvePoint(BaseModel):
-    """A(f) at one fraction."""
-
-    fraction: float
-    value: float
-    low: float
-    high: float
-    trials: int
 
 
 class Layer(BaseModel):
@@ -112,6 +104,7 @@ class Result(BaseModel):
     curve: list[CurvePoint]
     layers: list[Layer]
     sites: list[Site]
+    analyses: Analyses | None = Field(None, description="What was found of single units, if that was asked for.")
     warnings: list[str]
     baseline: Against | None = Field(None, description="The config's `baseline`, if it has one.")
     training: Against | None = Field(None, description="The config's `training`, if it has one.")

@@ -21,9 +21,11 @@ from service.store.tables import (
     DeliveryRow,
     EvaluationRow,
     IdempotencyRow,
+    UnitPageRow,
 )
 
-BELONGINGS = (ChunkRow, ClaimRow, IdempotencyRow, DeliveryRow)  # rows that are deleted with their evaluation
+# Rows that are deleted with their evaluation.
+BELONGINGS = (ChunkRow, UnitPageRow, ClaimRow, IdempotencyRow, DeliveryRow)
 
 
 def forget(db: Session, tenant: str, evaluation: str) -> None:

@@ -146,6 +146,16 @@ class ChunkRow(Base):
     losses: Mapped[int] = mapped_column(Integer, default=0)
 
 
+class UnitPageRow(Base):
+    """Some of the units that an evaluation's analyses looked at, in order: a line of JSON each."""
+
+    __tablename__ = "unit_pages"
+
+    evaluation: Mapped[str] = mapped_column(String(40), primary_key=True)
+    page: Mapped[int] = mapped_column(Integer, primary_key=True)
+    lines: Mapped[str] = mapped_column(Text)
+
+
 class IdempotencyRow(Base):
     """The evaluation that a caller's Idempotency-Key made, and the fingerprint of the request that made it."""
 

@@ -20,7 +20,10 @@ from tests.conftest import alive, wait_until, words
 from tests.service import answers
 from tests.service.conftest import LESION, lesion_apart
 
-COMMANDS = ("serve", "score", "gate", "compare", "inspect", "verify", "keys", "demo", "api", "worker", "migrate")
+COMMANDS = (
+    *("serve", "score", "gate", "compare", "inspect", "verify", "keys", "mlflow"),
+    *("demo", "api", "worker", "migrate"),
+)
 
 
 def lesion(*arguments: str | Path) -> Result:

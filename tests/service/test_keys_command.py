@@ -130,6 +130,7 @@ def test_a_service_for_everybody_starts_shut(tmp_path):
     command = [LESION, "serve", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         lines = []
         for line in process.stdout:
             lines.append(line)

@@ -19,7 +19,7 @@ from worker.ablation.layouts import Layout
 from worker.ablation.masking import Weave, is_simple
 from worker.ablation.sites import Site
 
-Clamp = Literal["zero", "mean"]
+Clamp = Literal["zero", "mean", "noise"]  # `noise` is added, instead of a mask
 Means = Sequence[NDArray[np.float32]]
 BATCH = "lesion_batch"  # the masks' first axis, which is the inputs' too
 # A pool of a constant is that constant. So a mask may as well wait until a pool has made the tensor smaller: on a CNN
@@ -27,6 +27,7 @@ BATCH = "lesion_batch"  # the masks' first axis, which is the inputs' too
 EXACT_BEHIND = {
     "zero": frozenset(["AveragePool", "Dropout", "GlobalAveragePool", "GlobalMaxPool", "Identity", "MaxPool"]),
     "mean": frozenset(["Dropout", "GlobalMaxPool", "Identity", "MaxPool"]),
+    "noise": frozenset[str](),
 }
 OF_INTEGERS = frozenset(["Identity", "MaxPool"])  # those that take integers too
 
@@ -39,6 +40,11 @@ def mask_name(index: int) -> str:
 def mean_names(index: int, site: Site) -> list[str]:
     """The names of the outputs that give the mean activations of the site at this place, one for each exit."""
     return [f"lesion_mean_{index}_{place}" for place in range(len(site.exits))]
+
+
+def size_names(index: int, site: Site) -> list[str]:
+    """The names of the outputs that give the mean of the activations without their signs, one for each exit."""
+    return [f"lesion_size_{index}_{place}" for place in range(len(site.exits))]
 
 
 def mean_sizes(site: Site) -> list[int]:
@@ -68,6 +74,7 @@ class Graft(ir.passes.InPlacePass):
     An ablated unit becomes zero, or its mean (float32[sum of mean_sizes] a site: each exit has its own); in a quantised
     file the integer nearest to that. A kept unit passes unchanged, bit for bit.
     Operators inside a site's region keep the unmasked value; all others get the masked one.
+    With `noise`, an input is float32 instead, of a mask's shape, and is added to each unit, the same all over space.
     """
 
     def __init__(self, sites: Sequence[Site], clamp: Clamp, means: Means | None, batch: int | None) -> None:
@@ -88,7 +95,8 @@ class Graft(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Add an input for each site, and mask its exits."""
         exits = _exits(model, self._sites, self._means)
-        masks = [_add_mask(model, index, site, self._batch) for index, site in enumerate(self._sites)]
+        kind = ir.DataType.FLOAT if self._clamp == "noise" else ir.DataType.BOOL
+        masks = [_add_mask(model, index, site, self._batch, kind) for index, site in enumerate(self._sites)]
         for each in exits:
             self._masking.update(_mask(model, _place(each, self._clamp), masks[each.index]))
         return ir.passes.PassResult(model, modified=bool(self._sites))
@@ -132,10 +140,10 @@ def _exits(model: ir.Model, sites: Sequence[Site], means: Means | None = None) -
     return found
 
 
-def _add_mask(model: ir.Model, index: int, site: Site, batch: int | None) -> ir.Value:
+def _add_mask(model: ir.Model, index: int, site: Site, batch: int | None, kind: ir.DataType) -> ir.Value:
     shape: list[int | str] = list(mask_shape(site, 1))
     shape[0] = BATCH if batch is None else batch
-    value = ir.Value(name=mask_name(index), type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape(shape))
+    value = ir.Value(name=mask_name(index), type=ir.TensorType(kind), shape=ir.Shape(shape))
     model.graph.inputs.append(value)
     return value
 
@@ -169,7 +177,7 @@ def _mask(model: ir.Model, each: _Exit, mask: ir.Value) -> list[ir.Node]:
     outside = set(_outside(each))
     users = [(node, place) for node, place in value.uses() if node in outside]
     weave = Weave(model, f"{mask.name}_{each.place}")
-    masked = _masked(weave, each, mask)
+    masked = (_noisy if mask.dtype == ir.DataType.FLOAT else _masked)(weave, each, mask)
     masked.name, masked.type, masked.shape = f"lesion_masked_{each.index}_{each.place}", value.type, value.shape
     producer = value.producer()
     assert producer is not None, "an exit is computed by some node"
@@ -198,6 +206,25 @@ def _masked(weave: Weave, each: _Exit, mask: ir.Value) -> ir.Value:
     return masked if packed or each.scale is None else weave.node("QuantizeLinear", masked, *_grid(each))
 
 
+def _noisy(weave: Weave, each: _Exit, noise: ir.Value) -> ir.Value:
+    """The value, in float32, with the noise added; then of its own type again."""
+    value, plain = each.value, each.scale is None and each.value.dtype in (None, ir.DataType.FLOAT)
+    if each.scale is not None:
+        value = weave.node("DequantizeLinear", value, *_grid(each))
+    elif not plain:
+        value = weave.node("Cast", value, to=int(ir.DataType.FLOAT))
+    if _is_fast(each.site):
+        found = weave.node("Add", value, noise)
+    else:
+        view = masking.viewed(weave, value, noise, each.layout, each.site.closed)
+        found = weave.node("Add", view, masking.arranged(weave, noise, each.layout))
+        if masking.is_mixed(each.layout):
+            found = weave.node("Reshape", found, weave.node("Shape", value))
+    if each.scale is not None:
+        return weave.node("QuantizeLinear", found, *_grid(each))
+    return found if plain else weave.node("Cast", found, to=int(each.value.dtype or 0))
+
+
 def _grid(each: _Exit) -> list[ir.Value]:
     return [value for value in (each.scale, each.zero) if value is not None]
 
@@ -222,23 +249,34 @@ def _clamp(weave: Weave, each: _Exit, packed: bool) -> ir.Value:
     return weave.node("Cast", clamp, to=int(each.value.dtype or 0))
 
 
-def show_means(model: ir.Model, sites: Sequence[Site]) -> None:
-    """Add an output for each exit of each site, in place: float32[batch, mean_sizes], averaged over all other axes."""
+def show_means(model: ir.Model, sites: Sequence[Site], sizes: bool = False) -> None:
+    """Add an output for each exit of each site, in place: float32[batch, mean_sizes], averaged over all other axes.
+
+    sizes: behind each of them another, `size_names`, of the values without their signs. Both are equal, bit for bit,
+    where no value is below zero, and opposite where none is above.
+    """
     for each in _exits(model, sites):
-        name = mean_names(each.index, each.site)[each.place]
-        weave = Weave(model, name)
-        value = each.value
-        if each.scale is not None:
-            value = weave.node("DequantizeLinear", value, *_grid(each))
-        elif value.dtype not in (None, ir.DataType.FLOAT):
-            value = weave.node("Cast", value, to=int(ir.DataType.FLOAT))
-        view = masking.viewed(weave, value, None, each.layout, each.site.closed)
-        mean = masking.averaged(weave, view, each.layout)
-        producer = each.value.producer()
-        assert producer is not None, "an exit is computed by some node"
-        weave.put_behind(producer)
-        mean.type = ir.TensorType(ir.DataType.FLOAT)
-        width = mean_sizes(each.site)[each.place]
-        shown = branches.surfaced(model, mean, width)
-        shown.name, shown.shape = name, ir.Shape([BATCH, width])
-        model.graph.outputs.append(shown)
+        _show(model, each, mean_names(each.index, each.site)[each.place], signed=True)
+        if sizes:
+            _show(model, each, size_names(each.index, each.site)[each.place], signed=False)
+
+
+def _show(model: ir.Model, each: _Exit, name: str, signed: bool) -> None:
+    weave = Weave(model, name)
+    value = each.value
+    if each.scale is not None:
+        value = weave.node("DequantizeLinear", value, *_grid(each))
+    elif value.dtype not in (None, ir.DataType.FLOAT):
+        value = weave.node("Cast", value, to=int(ir.DataType.FLOAT))
+    if not signed:
+        value = weave.node("Abs", value)
+    view = masking.viewed(weave, value, None, each.layout, each.site.closed)
+    mean = masking.averaged(weave, view, each.layout)
+    producer = each.value.producer()
+    assert producer is not None, "an exit is computed by some node"
+    weave.put_behind(producer)
+    mean.type = ir.TensorType(ir.DataType.FLOAT)
+    width = mean_sizes(each.site)[each.place]
+    shown = branches.surfaced(model, mean, width)
+    shown.name, shown.shape = name, ir.Shape([BATCH, width])
+    model.graph.outputs.append(shown)

@@ -10,7 +10,7 @@ import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
-from worker.ablation import batches, flops, graft, sites
+from worker.ablation import activations, batches, flops, graft, sites
 from worker.ablation.graft import Clamp, Means
 from worker.ablation.sites import Site
 
@@ -67,12 +67,14 @@ class Network:
         self.alone = self.in_company is not None
         self._largest: dict[tuple[tuple[int, ...], ...], int] = {}
         self._masked: onnxruntime.InferenceSession | None = None
+        self._shown: onnxruntime.InferenceSession | None = None
+        self._noisy: onnxruntime.InferenceSession | None = None
         self._scope: list[Site] = []
 
     def mask(self, names: Sequence[str], clamp: Clamp, means: Means | None = None) -> None:
         """Put masks at the sites of these names, in this order. Raises KeyError for a name that is no site's."""
         by_name = {site.name: site for site in self.sites}
-        self._scope = [by_name[name] for name in names]
+        self._scope, self._shown, self._noisy = [by_name[name] for name in names], None, None
         model = self._model()
         try:
             graft.Graft(self._scope, clamp, means, self.fixed_batch)(model)
@@ -144,6 +146,22 @@ class Network:
         each = iter((total / count).astype(np.float32) for total in totals)
         return [np.concatenate([next(each) for _ in site.exits]) for site in self._scope]
 
+    def activations(self, inputs: Inputs, examples: Ints) -> tuple[Floats, Floats]:
+        """Each unit's mean activation over space, and the mean of its size, its sign aside, for these examples.
+
+        float32[T, units] both, the units of all masked sites one after another; `mask` comes first.
+        """
+        if self._shown is None:
+            model = self._model()
+            graft.show_means(model, self._scope, sizes=True)
+            self._shown = self._session(model, activations.names(self._scope))
+        parts = []
+        for rows, taken in self._batches(inputs, np.arange(len(examples))):
+            shown = self._run(self._shown, self._feed(inputs, examples[rows]))
+            parts.append(activations.joined(self._scope, shown, taken))
+        means, sizes = zip(*parts, strict=True)
+        return np.concatenate(means), np.concatenate(sizes)
+
     def outputs(self, inputs: Inputs, examples: Ints, lesions: Ints, masks: Masks) -> Floats:
         """Outputs float32[T, *tail]: trial t pushes example examples[t] through the masks in row lesions[t].
 
@@ -151,6 +169,18 @@ class Network:
         """
         parts = [
             self._outputs(inputs, examples[trials], lesions[trials], masks)[:taken]
+            for trials, taken in self._batches(inputs, np.arange(len(examples)))
+        ]
+        return np.concatenate(parts)
+
+    def noisy(self, inputs: Inputs, examples: Ints, noise: Sequence[Floats]) -> Floats:
+        """Outputs float32[T, *tail] with noise added to the sites of `mask`: float32[T, units] for each of them."""
+        if self._noisy is None:
+            model = self._model()
+            graft.Graft(self._scope, "noise", None, self.fixed_batch)(model)
+            self._noisy = self._session(model, [self._output])
+        parts = [
+            self._outputs(inputs, examples[trials], trials, noise, self._noisy)[:taken]
             for trials, taken in self._batches(inputs, np.arange(len(examples)))
         ]
         return np.concatenate(parts)
@@ -168,12 +198,15 @@ class Network:
             now = rows[start : start + step]
             yield np.concatenate([now, np.full(size - len(now), now[-1])]), len(now)
 
-    def _outputs(self, inputs: Inputs, examples: Ints, lesions: Ints, masks: Masks) -> Floats:
-        assert self._masked is not None, "mask comes first"
+    def _outputs(
+        self, inputs: Inputs, examples: Ints, lesions: Ints, masks: Sequence[Array], session: Any = None
+    ) -> Floats:
+        session = session or self._masked
+        assert session is not None, "mask comes first"
         feed = self._feed(inputs, examples)
         for index, (site, mask) in enumerate(zip(self._scope, masks, strict=True)):
             feed[graft.mask_name(index)] = mask[lesions].reshape(graft.mask_shape(site, len(examples)))
-        [found] = self._run(self._masked, feed)
+        [found] = self._run(session, feed)
         if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiub" or found.shape[:1] != (len(examples),):
             shape = list(getattr(found, "shape", "none"))
             raise NetworkError(f"for {len(examples)} examples its output {self._output!r} has the shape {shape}")

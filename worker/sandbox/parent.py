@@ -115,6 +115,18 @@ class Child(Process):
         self._expect(arrays, [("<f4", (size,)) for size in sizes])
         return arrays
 
+    def activations(self, examples: Ints, units: int) -> tuple[Floats, Floats]:
+        """What each unit at the sites of `load` does on these examples, in the intact network: float32[T, units] twice.
+
+        The mean of its values over space, and of their sizes without sign, which is zero only where all of them are.
+        Of a hostile model they may be anything. examples: int64[T]. units: of all sites together.
+        """
+        shape = (len(examples), units)
+        _, arrays = self._ask({"do": "activations"}, [examples], limit=8 * math.prod(shape))
+        self._expect(arrays, [("<f4", shape)] * 2)
+        means, sizes = arrays
+        return means, sizes
+
     def outputs(self, examples: Ints, lesions: Ints, masks: Sequence[NDArray[np.bool_]]) -> Floats:
         """The ablated network's outputs, float32[T, *tail]: trial t pushes examples[t] with its lesion.
 
@@ -123,6 +135,10 @@ class Child(Process):
         packed = [np.packbits(mask, axis=1) for mask in masks]
         asked = {"do": "outputs", "units": [mask.shape[1] for mask in masks]}
         return self._outputs(asked, [examples, lesions, *packed], len(examples))
+
+    def noisy(self, examples: Ints, noise: Sequence[Floats]) -> Floats:
+        """The outputs with noise added to the units, float32[T, *tail]. noise: float32[T, units] for each site."""
+        return self._outputs({"do": "noisy"}, [examples, *noise], len(examples))
 
     def _outputs(self, asked: dict[str, Any], arrays: Sequence[Array], trials: int) -> Floats:
         assert self._tail is not None, "load comes first"

@@ -86,6 +86,10 @@ class Questions:
         """Mean activations of all masked sites over the dataset."""
         return {}, self._network.means(self._inputs)
 
+    def activations(self, _asked: dict[str, Any], arrays: list[Array], _files: list[int]) -> Answer:
+        """What each unit of the masked sites does on these examples."""
+        return {}, self._network.activations(self._inputs, arrays[0])
+
     def outputs(self, asked: dict[str, Any], arrays: list[Array], _files: list[int]) -> Answer:
         """Outputs of the ablated network for a chunk of trials."""
         examples, lesions, *packed = arrays
@@ -94,6 +98,11 @@ class Questions:
             for mask, units in zip(packed, asked["units"], strict=True)
         ]
         return {}, [self._network.outputs(self._inputs, examples, lesions, masks)]
+
+    def noisy(self, _asked: dict[str, Any], arrays: list[Array], _files: list[int]) -> Answer:
+        """Outputs of the network with noise added to its units."""
+        examples, *noise = arrays
+        return {}, [self._network.noisy(self._inputs, examples, noise)]
 
 
 def _runtime() -> str:

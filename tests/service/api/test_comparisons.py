@@ -66,6 +66,30 @@ def test_other_datasets_are_not_compared(api: Api) -> None:
     assert "dataset" in compared(api, one, other).json()["detail"]
 
 
+def test_one_model_is_held_against_itself_on_examples_it_was_trained_on(api: Api) -> None:
+    """`memorisation`: split and dataset may differ, the draws are not paired, the true difference is inside."""
+    config: dict[str, Any] = {"precision": 0.03}
+    unseen = evaluated(api, FRAGILE, b"one", **config)
+    trained = evaluated(api, ROBUST, b"one", dataset=b"another", split="train", **config)
+    assert compared(api, unseen, trained).status_code == 422
+    found = compared(api, unseen, trained, memorisation=True).json()
+    true = simulation.truth(ROBUST).score - simulation.truth(FRAGILE).score
+    assert found["difference"]["low"] <= true <= found["difference"]["high"]
+    assert found["difference"]["low"] > 0
+    assert not found["paired"]
+    assert "trained on withstand more" in found["summary"]
+    again = Client(http=api.client).compare(trained, unseen, memorisation=True)
+    assert "trained on withstand less" in again.summary
+    same = evaluated(api, FRAGILE, b"one", seed=5, split="train", **config)
+    assert "No difference is shown" in compared(api, unseen, same, memorisation=True).json()["summary"]
+    other = evaluated(api, FRAGILE, b"other", **config)
+    refused = compared(api, unseen, other, memorisation=True)
+    assert refused.status_code == 422
+    assert "model (" in refused.json()["detail"]
+    clamped = evaluated(api, FRAGILE, b"one", clamp="mean", **config)
+    assert "clamp (" in compared(api, unseen, clamped, memorisation=True).json()["detail"]
+
+
 def test_no_score_no_difference(api: Api) -> None:
     """An evaluation whose score was refused has nothing to compare."""
     hopeless = simulation.needs("hopeless", SITES, chance=0.97, wrong=0.02)

@@ -108,3 +108,22 @@ def test_an_output_that_cannot_be_held_is_a_crash(loaded: dict[str, Any], file: 
         with pytest.raises(Crashed, match="something else"):
             one.load(file, INPUTS, ["conv"], "zero")
         liar.join()
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        [],
+        [np.zeros((2, 5), np.float32)],
+        [np.zeros((2, 5), np.float32), np.zeros((2, 4), np.float32)],
+        [np.zeros((2, 5)), np.zeros((2, 5))],
+    ],
+    ids=["none", "one", "of another shape", "of another type"],
+)
+def test_activations_of_another_form_are_a_crash(arrays: list[Any]) -> None:
+    """Two numbers for each unit and example, or the child is ended."""
+    with child() as one:
+        liar = answered(one, {}, arrays)
+        with pytest.raises(Crashed):
+            one.activations(np.arange(2), 5)
+        liar.join()

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from service import reports, schemas
+from service import ci_reports, schemas
 from tests.service import answers
 
 HOSTILE = "a|b\n# c <script>`x`</script> [l](http://e) @all \x00\x1b \ud83d"
@@ -42,7 +42,7 @@ def failed() -> schemas.Evaluation:
 
 def cases(evaluation: schemas.Evaluation) -> list[ET.Element]:
     """The test cases of its JUnit report, whose totals are right."""
-    suites = ET.fromstring(reports.junit(evaluation))
+    suites = ET.fromstring(ci_reports.junit(evaluation))
     found = suites.findall("testsuite/testcase")
     for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         assert suites.get(name) == str(sum(case.find(kind) is not None for case in found))
@@ -72,7 +72,7 @@ def test_junit_without_a_verdict() -> None:
 def test_markdown_shows_the_verdict_the_checks_and_the_curve() -> None:
     """The heading is the verdict; the chart's points lie on the curve, evenly spaced."""
     evaluation = gated(check("pass"), check("fail", line=0.7))
-    text = reports.markdown(evaluation)
+    text = ci_reports.markdown(evaluation)
     assert text.startswith("### ❌ Lesion: fail\n")
     assert "| ✅ | min\\_score | 0.5 | 0.600 [0.590, 0.610] | It is a pass. |" in text
     lines = re.findall(r"  line \[(.*)\]", text)
@@ -85,8 +85,8 @@ def test_markdown_shows_the_verdict_the_checks_and_the_curve() -> None:
 
 def test_markdown_without_a_verdict() -> None:
     """A score alone has a heading with the score; what failed says why."""
-    assert reports.markdown(answers.evaluation()).startswith("### Lesion: score 0.612 [0.602, 0.622]\n")
-    text = reports.markdown(failed())
+    assert ci_reports.markdown(answers.evaluation()).startswith("### Lesion: score 0.612 [0.602, 0.622]\n")
+    text = ci_reports.markdown(failed())
     assert "not judged" in text.splitlines()[0]
     assert "It crashed" in text
 
@@ -96,7 +96,7 @@ def test_nothing_out_of_an_upload_speaks_in_a_report() -> None:
     evaluation = gated(check("fail", rule="min_layer_score", site=HOSTILE, reason=HOSTILE), warnings=[HOSTILE])
     [case] = cases(evaluation)
     assert "<script>" in str(case.get("name")), "shown as text"
-    text = reports.markdown(evaluation)
+    text = ci_reports.markdown(evaluation)
     assert [part for part in ("<script>", "\n# c", "`x`", "](http", "\x1b") if part in text] == []
     [row] = [line for line in text.splitlines() if line.startswith("| ❌")]
     assert len(re.findall(r"(?<!\\)\|", row)) == 6
