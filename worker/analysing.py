@@ -107,11 +107,8 @@ def _in_orders(subjects: Subjects, survey: Survey, job: Job) -> dict[str, Any]:
     """Right or wrong, at each fraction, in each chosen order and, for each example, in random orders of its own."""
     assert job.ranked is not None
     assert job.alive is not None
-    examples = alone.order(subjects.seed, survey.examples)[job.start : job.stop]
-    examples = examples[subjects.labels[examples] >= 0]
+    examples, intact = _unhurt(subjects, survey, job)
     steps, repeats, count = scoring.fractions()[1:], scoring.REPEATS, len(examples)
-    nothing = [np.ones((1, size), np.bool_) for size in survey.units]
-    intact, _ = _answers(subjects, examples, np.zeros(count, np.int64), nothing)
     chosen = ordered.given(job.ranked, survey.units, job.alive, steps)
     lesions = np.arange(len(job.ranked) * len(steps))
     given, _ = _answers(subjects, np.tile(examples, len(lesions)), np.repeat(lesions, count), chosen)
@@ -133,11 +130,8 @@ def _in_orders(subjects: Subjects, survey: Survey, job: Job) -> dict[str, Any]:
 def _disturbed(subjects: Subjects, survey: Survey, job: Job) -> dict[str, Any]:
     """Right or wrong, for each example and draw of noise, at each strength."""
     assert job.deviations is not None
-    examples = alone.order(subjects.seed, survey.examples)[job.start : job.stop]
-    examples = examples[subjects.labels[examples] >= 0]
+    examples, intact = _unhurt(subjects, survey, job)
     steps, repeats, count = scoring.fractions()[1:], scoring.REPEATS, len(examples)
-    nothing = [np.ones((1, size), np.bool_) for size in survey.units]
-    intact, _ = _answers(subjects, examples, np.zeros(count, np.int64), nothing)
     first, rows, strengths = job.start * repeats, count * repeats, MOST_NOISE * steps
     found = [np.empty(0, np.bool_)]
     if rows:
@@ -152,6 +146,15 @@ def _disturbed(subjects: Subjects, survey: Survey, job: Job) -> dict[str, Any]:
     none = np.empty((0, len(steps), count), np.bool_)
     counted = scoring.count_orders(intact, none, right, subjects.labels[examples], survey.classes)
     return {"analysis": "noise", **counted, "passes": right.size, "intact_passes": count}
+
+
+def _unhurt(subjects: Subjects, survey: Survey, job: Job) -> tuple[Ints, Bools]:
+    """The job's examples that have a label, int64[n], and whether the intact network is right on each, bool[n]."""
+    examples = alone.order(subjects.seed, survey.examples)[job.start : job.stop]
+    examples = examples[subjects.labels[examples] >= 0]
+    nothing = [np.ones((1, size), np.bool_) for size in survey.units]
+    intact, _ = _answers(subjects, examples, np.zeros(len(examples), np.int64), nothing)
+    return examples, intact
 
 
 def _answers(subjects: Subjects, examples: Ints, lesions: Ints, masks: list[Bools]) -> tuple[Bools, Floats]:
