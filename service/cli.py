@@ -195,9 +195,11 @@ def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] 
     settings = usage.settings()
     if listening is None:
         _check(settings)
+    app = create_app(settings)
     server = leaving.Server(
         connections.config(
-            create_app(settings),
+            app,
+            app.state,
             host=settings.host,
             port=settings.port,
             log_level="info" if listening is None else "warning",

@@ -37,6 +37,10 @@ class Counted:
             buckets=BUCKETS,
         )
 
+    def refused(self, method: str, status: int) -> None:
+        """A request that was turned away before any route saw it."""
+        self.requests.labels(method, NOWHERE, str(status)).inc()
+
 
 class Observed:
     """Counts, times and names each request; outermost, so that nothing goes unseen."""
