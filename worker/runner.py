@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from service import chunk_seconds, compared, problems
 from service.schemas import Config, canonical
 from service.settings import Settings
-from service.store import chunks, evaluations, units
+from service.store import chunks, evaluations, turns, units
 from service.store.blobs import Blobs
 from service.store.chunks import Held
 from service.store.evaluations import Claim, ClaimLostError
@@ -95,6 +95,7 @@ class Run:
         self.engine, self.claim = engine, claim
         self.config = Config.model_validate_json(claim.config)
         self._computing = Computing(settings, blobs, claim, self.config, folder)
+        self._wanted_elsewhere = False
 
     def kill(self) -> None:
         """Make whatever this worker waits for fail at once. Called from another thread."""
@@ -109,7 +110,7 @@ class Run:
         held = self._hold_any()
         course: Course | None = None
         while True:
-            if stopping:
+            if stopping or self._wanted_elsewhere:
                 return self.release()
             try:
                 if course is None or not self._computing.ready:
@@ -186,6 +187,7 @@ class Run:
             evaluations.show_progress(db, self.claim, course.progress())
             self._in_time(evaluations.seconds_run(db, self.claim.evaluation))
             following = self._hold(db, course)
+            self._wanted_elsewhere = not course.decided and turns.gives_way(db, self.claim)
         return self._checked(following)
 
     def _in_time(self, seconds: float) -> None:

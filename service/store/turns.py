@@ -1,13 +1,14 @@
 """Whose turn it is: the tenant that the fewest workers are busy for, of several the one that waited longest.
 
 A hint says that there is work; which, is decided here. So a tenant with a thousand evaluations queued holds up
-another's single one only until the next worker is free. Of one tenant the oldest comes first.
+another's single one only until the next worker is free. Of one tenant the oldest comes first, and what has a worker
+already is helped once nothing else waits: who helps gives way as soon as something does.
 """
 
 from collections import Counter
 from contextlib import suppress
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import Select, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -43,8 +44,8 @@ def _next(db: Session) -> str | None:
     busy, holding = Counter(tenant for _, tenant in live), Counter(evaluation for evaluation, _ in live)
     served: dict[str, float] = {row.tenant: row.served_at for row in db.scalars(select(TurnRow))}
 
-    def rank(tenant: str, evaluation: str) -> tuple[int, float, str]:
-        return busy[tenant], served.get(tenant, 0.0), evaluation
+    def rank(tenant: str, evaluation: str) -> tuple[bool, int, float, str]:
+        return holding[evaluation] > 0, busy[tenant], served.get(tenant, 0.0), evaluation
 
     running = select(EvaluationRow.id, EvaluationRow.tenant, EvaluationRow.workers)
     waiting = [
@@ -54,6 +55,14 @@ def _next(db: Session) -> str | None:
     ]
     waiting += [rank(tenant, head) for tenant, head in db.execute(heads())]
     return min(waiting)[-1] if waiting else None
+
+
+def gives_way(db: Session, claim: Claim) -> bool:
+    """Should who holds this claim leave its evaluation to another that has a claim on it, since some have nobody?"""
+    if db.scalar(select(exists().where(EvaluationRow.state == "queued"))) is not True:
+        return False
+    live = (ClaimRow.evaluation == claim.evaluation, ClaimRow.lease_until > clock())
+    return bool(db.scalar(select(exists().where(*live, ClaimRow.epoch < claim.epoch))))
 
 
 def _serve(db: Session, tenant: str) -> None:

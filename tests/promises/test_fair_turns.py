@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+from sqlalchemy import func, select
+
 from service.examples import paths
 from service.schemas import Scope
 from service.store import keys, tenants
-from service.store.session import transaction
+from service.store.session import reading, transaction
+from service.store.tables import ClaimRow
 from tests.conftest import wait_until
 from tests.stack import EVALUATIONS, running
 
@@ -42,3 +45,23 @@ def test_a_single_evaluation_of_another_tenant_is_next(tmp_path: Path, valkey: s
         ended = [evaluation for evaluation in many if state(evaluation, a) == "succeeded"]
         assert len(ended) <= 2, "A's queue went first"
         assert stack.client.get(f"{EVALUATIONS}/{single}", headers=a).status_code == 404
+
+
+def test_a_small_evaluation_does_not_wait_for_a_large_one_that_all_workers_share(tmp_path: Path, valkey: str) -> None:
+    """Two workers share what takes long; one of them leaves it for a small one of the same tenant, and comes back."""
+    url = f"sqlite:///{tmp_path}/lesion.db"
+    with running(tmp_path, url, valkey, inspect_wait=0) as stack:
+        large = stack.submit(*paths("learned"), '{"precision": 0.003, "limits": {"workers": 2}}').json()["id"]
+        stack.worker()
+        stack.worker()
+
+        def holders() -> int:
+            with reading(stack.client.app.state.backends.engine) as db:  # type: ignore[attr-defined]
+                return db.scalar(select(func.count()).where(ClaimRow.evaluation == large)) or 0
+
+        wait_until(lambda: holders() == 2, "both are at it", 60)
+        small = stack.submit(*paths("memorised"), '{"precision": 0.1}').json()["id"]
+        assert stack.ended(small)["state"] == "succeeded"
+        assert stack.get(large)["state"] == "running", "the large one was too small for this test"
+        wait_until(lambda: holders() == 2, "the second one has come back", 60)
+        stack.client.delete(f"{EVALUATIONS}/{large}")

@@ -75,10 +75,34 @@ def test_what_a_lost_worker_left_is_taken_up_first(engine):
 
 
 def test_an_evaluation_gets_as_many_workers_as_it_wants(engine):
-    """Three workers may share it; a fourth is given the next."""
+    """What has nobody comes first; then three workers may share it, and a fourth finds nothing."""
     owner = tenant(engine, DEFAULT)
     shared, next_one = submitted(engine, owner, workers=3), submitted(engine, owner)
-    assert [evaluation(engine) for _ in range(5)] == [shared, shared, shared, next_one, None]
+    assert [evaluation(engine) for _ in range(5)] == [shared, next_one, shared, shared, None]
+
+
+def test_who_helps_gives_way_to_what_has_nobody(engine):
+    """The first worker of an evaluation stays with it; the others leave once something is queued, whoever's it is."""
+    owner, other = tenant(engine, DEFAULT), tenant(engine, "other")
+    shared = submitted(engine, owner, workers=3)
+    claims = [claimed(engine) for _ in range(3)]
+
+    def leaving() -> list[bool]:
+        with transaction(engine) as db:
+            return [turns.gives_way(db, claim) for claim in claims]
+
+    assert leaving() == [False, False, False]
+    single = submitted(engine, other)
+    assert leaving() == [False, True, True]
+    with transaction(engine) as db:
+        evaluations.release(db, claims.pop())
+    assert evaluation(engine) == single
+    assert leaving() == [False, False]
+    assert evaluation(engine) == shared
+    submitted(engine, owner)
+    with transaction(engine) as db:
+        evaluations.release(db, claims.pop(0))
+    assert leaving() == [False], "the last one there stays, although it came later"
 
 
 def test_racing_workers_each_get_their_own(engine):
