@@ -1,6 +1,6 @@
 # Names for what scripts/ does; none of it needs make.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock examples coverage load chaos promises fuzz contract machine screenshots
+.PHONY: help setup demo serve test check format lock examples coverage load scale chaos promises fuzz contract machine screenshots
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -35,6 +35,10 @@ coverage: ## the long simulation: do 95 % intervals cover?
 load: ## how much the service bears: reads, submits, lists, uploads, too much, slow callers; OPTIONS="--case soak"
 	scripts/setup
 	.venv/bin/python -P -m benchmarks.load $(OPTIONS)
+
+scale: ## how work spreads over 1, 2, 4 and 8 workers, and whether small evaluations wait for a large one
+	scripts/setup
+	.venv/bin/python -P -m benchmarks.scale $(OPTIONS)
 
 machine: ## the store's state machine, 2,000 runs of 60 steps on both databases; half an hour
 	scripts/setup
