@@ -23,6 +23,7 @@ from service.api import (
     health,
     keys,
     page,
+    policies,
     problem_pages,
     reports,
     signing_keys,
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(artifacts.routes(noun))
     app.include_router(units.router)
     app.include_router(comparisons.router)
+    app.include_router(policies.router)
     app.include_router(webhooks.router)
     app.include_router(keys.router)
     app.include_router(signing_keys.router)

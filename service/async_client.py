@@ -19,7 +19,7 @@ from anyio import to_thread
 from service import exchanges, schemas, uploading
 from service.addresses import is_here
 from service.answered import ClientError, Refused, Unreachable, explained, read
-from service.exchanges import Asked, Course, Exchange, Files, Found, Next, Open, Pause, Send, Tell
+from service.exchanges import Asked, Course, Exchange, Files, Found, Next, Open, Pause, Report, Send, Tell
 
 __all__ = ["AsyncClient", "AsyncEvaluation", "ClientError", "Refused", "Unreachable"]
 
@@ -125,6 +125,26 @@ class AsyncClient:
         """
         asked = {"baseline": baseline, "candidate": candidate, **how}
         return read(schemas.Comparison, await self._ask("POST", "/v1/comparisons", json=asked))
+
+    async def report(self, evaluation: str, kind: Report) -> bytes:
+        """A report of an ended evaluation, such as JUnit XML or Markdown."""
+        return (await self._ask("GET", f"/v1/evaluations/{evaluation}/report.{kind}")).content
+
+    async def make_policy(self, name: str, rules: schemas.Rules | dict[str, float], note: str = "") -> schemas.Policy:
+        """Let a policy have these rules: a new version, unless it has them already. Wants `policies:write`."""
+        return await self._run(exchanges.make_policy(name, rules, note))
+
+    async def policy(self, reference: str) -> schemas.Policy:
+        """NAME in its newest version, or NAME@VERSION."""
+        return read(schemas.Policy, await self._ask("GET", f"/v1/policies/{reference}"))
+
+    def policies(self) -> AsyncIterator[schemas.Policy]:
+        """All policies by name, each in its newest version."""
+        return self._told(Course(exchanges.every_policy()))
+
+    async def retire_policy(self, reference: str) -> None:
+        """Retire a policy: no new evaluation can name it. NAME@VERSION only while that is the newest version."""
+        await self._ask("DELETE", f"/v1/policies/{reference}")
 
     async def forget(self, evaluation: str) -> None:
         """Delete an ended evaluation with its result; raises `Refused` if it has not ended."""

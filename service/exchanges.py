@@ -17,7 +17,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import httpx2
 
@@ -28,6 +28,7 @@ from service.schemas import ENDED
 T = TypeVar("T")
 Found = TypeVar("Found", schemas.Model, schemas.Dataset)
 Files = Sequence[Path] | str  # of a model: its files, or the digest of an upload
+Report = Literal["xml", "md", "html"]
 Asked = schemas.Config | dict[str, Any] | None
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 120.0  # an upload waits for its inspection before it is answered
@@ -214,6 +215,25 @@ def every(state: schemas.State | None, page_size: int) -> Exchange[None]:
         if page.next_cursor is None:
             return
         query["cursor"] = page.next_cursor
+
+
+def every_policy() -> Exchange[None]:
+    """Tells of all policies by name, each in its newest version, page by page."""
+    query = {"limit": "100"}
+    while True:
+        page = read(schemas.Policies, (yield from ask(Send("GET", "/v1/policies", params=query))))
+        for each in page.data:
+            yield Tell(each)
+        if page.next_cursor is None:
+            return
+        query["cursor"] = page.next_cursor
+
+
+def make_policy(name: str, rules: schemas.Rules | dict[str, float], note: str) -> Exchange[schemas.Policy]:
+    """A policy with these rules, or its next version."""
+    given = rules.model_dump(exclude_none=True) if isinstance(rules, schemas.Rules) else rules
+    asked = {"name": name, "rules": given, "note": note}
+    return read(schemas.Policy, (yield from ask(Send("POST", "/v1/policies", json=asked))))
 
 
 def watch(id: str, timeout: float | None) -> Exchange[None]:

@@ -121,6 +121,26 @@ def _all(worker: Any, count: int) -> None:
         worker(answers.result()).join()
 
 
+def test_policies_and_reports(server, files, worker):
+    """The rest of what is one request each."""
+
+    async def main(client: AsyncClient) -> None:
+        assert (await client.make_policy("production", {"min_score": 0.3})).id == "production@1"
+        assert (await client.policy("production")).rules.min_score == 0.3
+        assert [one.id async for one in client.policies()] == ["production@1"]
+        evaluation = await client.evaluate(files[0], files[1], {"seed": 1})
+        thread = worker(answers.result())
+        await evaluation.wait(timeout=20)
+        await asyncio.to_thread(thread.join)
+        assert (await client.report(evaluation.id, "xml")).startswith(b"<?xml")
+        assert b"<html" in await client.report(evaluation.id, "html")
+        with pytest.raises(Refused, match="cannot be compared"):
+            await client.compare(evaluation.id, evaluation.id)
+        await client.retire_policy("production")
+
+    talk(server.address, main)
+
+
 def test_a_task_that_is_cancelled_leaves_the_evaluation_alone(server, files):
     """Nobody waits any more, and still it is queued."""
 

@@ -171,6 +171,20 @@ def test_all_evaluations_are_listed_page_by_page(client, files):
     assert [one.id for one in client.evaluations(page_size=2)] == made[::-1]
 
 
+def test_policies_are_kept_in_versions(client, files):
+    """Made, changed, named by an evaluation, retired."""
+    first = client.make_policy("production", {"min_score": 0.3}, "agreed in May")
+    assert (first.id, first.note) == ("production@1", "agreed in May")
+    assert client.make_policy("production", schemas.Rules(min_score=0.3)).id == "production@1"
+    assert client.make_policy("production", {"min_score": 0.5}).id == "production@2"
+    assert client.policy("production@1").rules.min_score == 0.3
+    assert [one.id for one in client.policies()] == ["production@2"]
+    judged = client.evaluate(files[0], files[1], {"gate": {"policy": "production"}}).now
+    assert judged.config.gate.policy == "production@2"
+    client.retire_policy("production")
+    assert list(client.policies()) == []
+
+
 def test_a_refusal_says_why(client, files):
     """The problem of the service reaches the caller as an exception that can be read."""
     with pytest.raises(Refused, match="precision") as refusal:
