@@ -15,13 +15,13 @@ from service.settings import Settings
 METHODS = ("get", "post", "put", "patch", "delete")
 API = """# The API
 
-Every address and every schema, from the service's own OpenAPI document (`/openapi.json`; `/docs` to try it). This page is
-made by `scripts/reference`. Errors are the problems of [errors.md](errors.md).
+Every address and every schema, from the service's own OpenAPI document (`/openapi.json`; `/docs` to try it). Errors are
+the problems of [errors.md](errors.md). This page is made by `scripts/reference`.
 """
 CLI = """# The command line
 
-Every command, from its own help. This page is made by `scripts/reference`. Settings that are read from the environment are
-in [settings.md](settings.md).
+Every command, from its own help. This page is made by `scripts/reference`. What is read from the environment is in
+[settings.md](settings.md).
 
 """
 
@@ -65,7 +65,7 @@ def _operation(method: str, path: str, told: dict[str, Any]) -> Iterator[str]:
             f"`{media}`" if not _named(content) else _type(content["schema"])
             for media, content in answer.get("content", {}).items()
         }
-        yield _row(status, ", ".join([answer["description"].strip(), *sorted(kinds)]))
+        yield _row(status, ", ".join([answer["description"].strip().rstrip("."), *sorted(kinds)]))
     yield ""
 
 
