@@ -51,7 +51,7 @@ class Hinting:
             evaluation, workers, trace = wanted
             try:
                 if not self._are_enough():
-                    with tracing.span("hint", trace, "producer", **{"lesion.evaluation": evaluation}):
+                    with tracing.span("hint", {"lesion.evaluation": evaluation}, trace, "producer"):
                         self._send(evaluation, workers)
             except Exception:  # one hint is lost, and the sweeper repeats it; without this thread, all would be
                 log.exception("hint.failed", evaluation=evaluation)

@@ -29,7 +29,7 @@ Every command, from its own help. This page is made by `scripts/reference`. What
 def cli() -> str:
     """docs/cli.md."""
     command = typer.main.get_command(app)
-    context = command.context_class(command, info_name="lesion")
+    context = typer.Context(command, info_name="lesion")
     told = typer.cli.get_docs_for_click(obj=command, ctx=context, name="lesion")
     return re.sub(r"\n{3,}", "\n\n", CLI + told).rstrip() + "\n"
 

@@ -5,7 +5,7 @@ One trace goes from a request through the row that it made to the worker that en
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from service.settings import Telemetry
 HEADER = "traceparent"
 FLUSH_MILLISECONDS = 2_000  # that a worker waits, between two evaluations, for a collector that is slow
 Kind = Literal["server", "producer", "consumer", "internal"]
-Attribute = str | int | float | bool
+Attribute = str | int
 
 log = structlog.get_logger()
 
@@ -64,7 +64,9 @@ def flush() -> None:
 
 
 @contextmanager
-def span(name: str, parent: str | None = None, kind: Kind = "internal", **attributes: Attribute) -> Iterator[Any]:
+def span(
+    name: str, about: Mapping[str, Attribute] | None = None, parent: str | None = None, kind: Kind = "internal"
+) -> Iterator[Any]:
     """Time what the block does, under `parent` (a traceparent), else under the span around it. An error is noted.
 
     Yields the span, or None where nothing is traced.
@@ -74,15 +76,15 @@ def span(name: str, parent: str | None = None, kind: Kind = "internal", **attrib
         return
     from opentelemetry.trace import SpanKind
 
-    arguments: Any = {"kind": SpanKind[kind.upper()], "attributes": attributes, "context": _context(parent)}
+    arguments: Any = {"kind": SpanKind[kind.upper()], "attributes": about, "context": _context(parent)}
     with _now.tracer.start_as_current_span(name, **arguments) as made:
         yield made
 
 
-def past(name: str, began: float, **attributes: Attribute) -> None:
+def past(name: str, began: float) -> None:
     """Note under the current span what began at `began` (`time.time()`) and has ended now."""
     if _now.tracer is not None:
-        made = _now.tracer.start_span(name, start_time=int(began * 1e9), attributes=attributes)
+        made = _now.tracer.start_span(name, start_time=int(began * 1e9))
         made.end(int(time.time() * 1e9))
 
 

@@ -82,7 +82,7 @@ def _too_late(limit: float) -> problems.Problem:
 def _fail(engine: Engine, claim: Claim, problem: problems.Problem) -> None:
     log.info("evaluation.failed", evaluation=claim.evaluation, problem=problem.body())
     try:
-        with tracing.span("fail", **{"lesion.problem": problem.type}), transaction(engine) as db:
+        with tracing.span("fail", {"lesion.problem": problem.type}), transaction(engine) as db:
             evaluations.fail(db, claim, problem)
     except ClaimLostError:
         log.info("evaluation.lost", evaluation=claim.evaluation, epoch=claim.epoch)
@@ -123,7 +123,7 @@ class Run:
                     held = self._next(course)
                     continue
                 began = time.monotonic()
-                with tracing.span("chunk", **{"lesion.chunk": held.index}):
+                with tracing.span("chunk", {"lesion.chunk": held.index}):
                     payload = self._computing.compute(course, held.index)
                 chunk_seconds.stopwatch().took(time.monotonic() - began)
             except Crashed as crash:

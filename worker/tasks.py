@@ -120,7 +120,7 @@ def evaluate(evaluation: str) -> None:
                 return
             structlog.contextvars.bind_contextvars(evaluation=claim.evaluation)
             about: dict[str, str | int] = {"lesion.evaluation": claim.evaluation, "lesion.claim": claim.epoch}
-            with tracing.span("evaluate", claim.trace, "consumer", **about):
+            with tracing.span("evaluate", about, claim.trace, "consumer"):
                 tracing.past("claim", began)
                 going_on = runner.run(place.settings, place.engine, place.blobs, claim, stopping())
             tracing.flush()

@@ -79,7 +79,7 @@ class Observed:
             return
         method = scope["method"] if scope["method"] in METHODS else "other"
         asked = {"http.request.method": method, "lesion.request": scope[REQUEST]}
-        with tracing.span(method, Headers(scope=scope).get(tracing.HEADER), "server", **asked) as traced:
+        with tracing.span(method, asked, Headers(scope=scope).get(tracing.HEADER), "server") as traced:
 
             async def noted(message: Message) -> None:
                 if traced is not None and message["type"] == "http.response.start":

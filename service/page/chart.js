@@ -4,7 +4,7 @@ import { el, fill, svg } from "./dom.js";
 import { interval, number } from "./words.js";
 
 const MARGIN = { top: 12, right: 14, bottom: 42, left: 58 };
-const SHAPES = ["", "7 4"]; // of lines: told apart without colour as well
+const SHAPES = ["", "7 4", "2 3", "9 3 2 3", "12 3"]; // of lines: told apart without colour as well
 
 /**
  * A figure. `series`: [{name, points: [{x, value, low, high}]}]; `lines`: [{value, name}], across; `marks`:

@@ -38,7 +38,7 @@ async function everyUnit(address) {
   const units = [];
   let cursor = null;
   do {
-    const page = await read(`${address}?limit=1000${cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`}`);
+    const page = await read(`${address}?limit=500${cursor === null ? "" : `&cursor=${encodeURIComponent(cursor)}`}`);
     units.push(...page.data);
     cursor = page.next_cursor;
   } while (cursor !== null && units.length < MOST);
