@@ -187,17 +187,21 @@ def demo() -> None:
 def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] = None) -> None:
     """Run the API alone, as containers do. Settings come from LESION_*."""
 
+    settings = usage.settings()
+    if listening is None:
+        _check(settings)
+        if settings.api_processes > 1:
+            return _several(settings)
     from service import connections, descriptors, leaving
     from service.app import create_app
 
     logs.configure()
     descriptors.raise_limit()
-    settings = usage.settings()
-    if listening is None:
-        _check(settings)
+    app = create_app(settings)
     server = leaving.Server(
         connections.config(
-            create_app(settings),
+            app,
+            app.state,
             host=settings.host,
             port=settings.port,
             log_level="info" if listening is None else "warning",
@@ -205,6 +209,15 @@ def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] 
         )
     )
     server.run(None if listening is None else [socket.socket(fileno=listening)])
+
+
+def _several(settings: Settings) -> None:
+    from service import api_processes, local, processes
+
+    try:
+        api_processes.serve(settings, local.HOME, DRAIN_SECONDS + 1)
+    except processes.CannotStartError as error:
+        usage.fail(str(error), usage.CANNOT_START)
 
 
 @app.command()

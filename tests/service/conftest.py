@@ -57,7 +57,7 @@ def server(settings: Settings) -> Iterator[Server]:
     """The real API, in a thread."""
     listening = socket.create_server(("127.0.0.1", 0))
     api = Server(create_app(settings), f"http://127.0.0.1:{listening.getsockname()[1]}")
-    running = uvicorn.Server(connections.config(api, log_level="warning", timeout_graceful_shutdown=1))
+    running = uvicorn.Server(connections.config(api, api.api.state, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=running.run, args=([listening],))
     thread.start()
     wait_until(lambda: running.started, "the API has started")
