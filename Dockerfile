@@ -4,6 +4,7 @@
 #   docker build --target worker .       evaluates and inspects, on the CPU
 #   docker build --target worker-gpu .   the same on CUDA 13 (driver 580 or newer)
 # Workers hold torch, to convert .pt2 and TorchScript; with --build-arg CONVERT= they don't, and are 0.8 GB smaller.
+# With --build-arg OTEL=yes they can send traces: docs/monitoring.md.
 # What is installed is what lock/ pins, hashes checked, but for torch, whose CPU build has an index of its own.
 # scripts/rehearse-image goes through these steps without Docker.
 
@@ -38,10 +39,14 @@ COPY lock lock
 
 FROM environment AS api-environment
 RUN pip --python /opt/lesion/bin/python install --require-hashes --no-deps -r lock/api.txt
+ARG OTEL=
+RUN if [ -n "$OTEL" ]; then pip --python /opt/lesion/bin/python install --require-hashes --no-deps -r lock/otel.txt; fi
 RUN --mount=from=wheel,source=/wheels,target=/wheels pip --python /opt/lesion/bin/python install --no-deps /wheels/*.whl
 
 FROM environment AS worker-environment
 RUN pip --python /opt/lesion/bin/python install --require-hashes --no-deps -r lock/worker.txt
+ARG OTEL=
+RUN if [ -n "$OTEL" ]; then pip --python /opt/lesion/bin/python install --require-hashes --no-deps -r lock/otel.txt; fi
 ARG CONVERT=yes
 RUN if [ -n "$CONVERT" ]; then \
         pip --python /opt/lesion/bin/python install --require-hashes --no-deps -r lock/convert.txt \
@@ -52,6 +57,8 @@ RUN --mount=from=wheel,source=/wheels,target=/wheels pip --python /opt/lesion/bi
 
 FROM environment AS worker-gpu-environment
 RUN pip --python /opt/lesion/bin/python install --require-hashes --no-deps -r lock/worker-gpu.txt
+ARG OTEL=
+RUN if [ -n "$OTEL" ]; then pip --python /opt/lesion/bin/python install --require-hashes --no-deps -r lock/otel.txt; fi
 ARG CONVERT=yes
 RUN if [ -n "$CONVERT" ]; then \
         pip --python /opt/lesion/bin/python install --require-hashes --no-deps -r lock/convert.txt \

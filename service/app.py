@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from service import __version__, courier, descriptors, metrics, notify, problems, retention, signing, sweeper
+from service import __version__, courier, descriptors, metrics, notify, problems, retention, signing, sweeper, tracing
 from service.api import (
     artifacts,
     comparisons,
@@ -95,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
+    tracing.start("api")
     settings.scratch.mkdir(parents=True, exist_ok=True)
     staging.sweep(settings.scratch / "uploads")
     engine = session.connect(settings.database)
@@ -127,6 +128,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         thread.start()
     with hinting:
         yield
+    tracing.stop()
     stop.set()
     for thread in beside:
         thread.join(timeout=5)

@@ -1,51 +1,27 @@
 """The Python client: models and datasets up, evaluations back. Speaks HTTP alone.
 
-In short: `with Client(url) as client: client.evaluate(Path("model.onnx"), Path("test.npz")).wait().result`. It raises
-
-    ClientError
-    ├── Refused        the service said no, and why: `problem` is its problem+json object
-    └── Unreachable    nobody answers at that address, or the answer broke off
+In short: `with Client(url) as client: client.evaluate(Path("model.onnx"), Path("test.npz")).wait().result`.
+What is said is in `exchanges.py`, the errors are in `answered.py`, and `async_client.py` has the same for asyncio.
 """
 
-import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, assert_never
 
 import httpx2
-from pydantic import BaseModel, ValidationError
 
-from service import schemas, uploading
+from service import exchanges, schemas, uploading
 from service.addresses import is_here
-from service.schemas import ENDED
+from service.answered import ClientError, Refused, Unreachable, explained, read
+from service.exchanges import Asked, Course, Exchange, Files, Found, Next, Open, Pause, Report, Send, Tell
 
-T = TypeVar("T", bound=BaseModel)
-Found = TypeVar("Found", schemas.Model, schemas.Dataset)
+__all__ = ["Client", "ClientError", "Evaluation", "Refused", "Unreachable"]
+
+T = TypeVar("T")
 Seen = Callable[[schemas.Evaluation], None]
-CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 120.0  # an upload waits for its inspection before it is answered
-SILENCE = 40.0  # seconds without an event or a ping (one comes every 15) after which a stream counts as broken
-POLL_SECONDS = 20.0  # how long one poll asks the service to wait
-PAUSE = 0.5  # seconds between polls, for a service that does not wait, or is away
-AWAY_SECONDS = 60.0  # how long a service may be away, for a restart, before waiting for it is given up
-
-
-class ClientError(Exception):
-    """The request was not answered as wished; the message says why."""
-
-
-class Refused(ClientError):
-    """The service refused; `problem` has its type, title, status and detail."""
-
-    def __init__(self, problem: dict[str, Any]) -> None:
-        super().__init__(f"{problem.get('title', 'Refused')}: {problem.get('detail', 'no reason given')}")
-        self.problem = problem
-
-
-class Unreachable(ClientError):
-    """There was no answer."""
 
 
 class Evaluation:
@@ -87,7 +63,10 @@ class Evaluation:
 
 
 class Client:
-    """A connection to one service. Every method raises `Refused` or `Unreachable`."""
+    """A connection to one service. Every method raises `Refused` or `Unreachable`.
+
+    What a restart of the service breaks off is sent again, three times within some seconds; nothing is done twice.
+    """
 
     def __init__(
         self, base_url: str = "http://127.0.0.1:8000", http: httpx2.Client | None = None, key: str | None = None
@@ -96,11 +75,10 @@ class Client:
 
         `http` replaces the HTTP client, for other timeouts, certificates or an application in process.
         """
-        timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        try:
-            self._http = http or httpx2.Client(base_url=base_url, timeout=timeout, trust_env=not is_here(base_url))
-        except httpx2.InvalidURL as error:
-            raise Unreachable(f"{base_url!r} is no address: {error}.") from error
+        with explained(base_url):
+            self._http = http or httpx2.Client(
+                base_url=base_url, timeout=exchanges.TIMEOUT, trust_env=not is_here(base_url)
+            )
         if key is not None:
             self._http.headers["Authorization"] = f"Bearer {key}"
 
@@ -118,55 +96,34 @@ class Client:
 
     def upload_model(self, path: Path, *weights: Path) -> schemas.Model:
         """Upload a model, with the files its weights lie in if there are any; the same bytes are not stored twice."""
-        return _read(schemas.Model, self._upload("/v1/models", [path, *weights]))
+        return self._run(exchanges.upload(schemas.Model, [path, *weights]))
 
     def upload_dataset(self, path: Path) -> schemas.Dataset:
         """Upload a dataset: a file, or a folder of class folders, which is sent as a zip."""
-        return _read(schemas.Dataset, self._upload("/v1/datasets", [path]))
+        return self._run(exchanges.upload(schemas.Dataset, [path]))
 
     def inspected(self, uploaded: Found, timeout: float | None = None) -> Found:
         """An upload once a worker has looked at it; raises `Refused` if it is no good, or `TimeoutError`."""
-        deadline = time.monotonic() + timeout if timeout is not None else float("inf")
-        kind = type(uploaded)
-        while uploaded.state == "received":
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"No worker has looked at the {kind.__name__.lower()} in time; it is kept.")
-            time.sleep(PAUSE)
-            uploaded = _read(kind, self._ask("GET", f"/v1/{kind.__name__.lower()}s/{uploaded.id}"))
-        if uploaded.problem is not None:
-            raise Refused(uploaded.problem.model_dump())
-        return uploaded
+        return self._run(exchanges.inspected(uploaded, timeout))
 
     def evaluate(
-        self,
-        model: Path | Sequence[Path] | str,
-        dataset: Path | str,
-        config: schemas.Config | dict[str, Any] | None = None,
+        self, model: Path | Files, dataset: Path | str, config: Asked = None, idempotency_key: str | None = None
     ) -> Evaluation:
         """Start an evaluation of files, or of uploads by digest (or of one of each).
 
         A model may be several files: an .onnx and those its weights lie in. A dataset may be a folder of class folders.
+        The same `idempotency_key` again, by whatever process, gives the same evaluation; without one, each call makes
+        its own.
         """
-        asked = config.model_dump(exclude_unset=True) if isinstance(config, schemas.Config) else (config or {})
-        files = [model] if isinstance(model, Path) else model
-        if not isinstance(files, str) and isinstance(dataset, Path):
-            with uploading.parts({"model": files, "dataset": [dataset]}) as parts:
-                answer = self._ask("POST", "/v1/evaluations", data={"config": json.dumps(asked)}, files=parts)
-        else:
-            named = {
-                "model": files if isinstance(files, str) else self.upload_model(*files).id,
-                "dataset": self.upload_dataset(dataset).id if isinstance(dataset, Path) else dataset,
-            }
-            answer = self._ask("POST", "/v1/evaluations", json={**named, "config": asked})
-        return Evaluation(self, _read(schemas.Evaluation, answer))
+        return Evaluation(self, self._run(exchanges.evaluate(model, dataset, config, idempotency_key)))
 
     def get(self, evaluation: str, wait: float = 0) -> schemas.Evaluation:
         """One evaluation, once it has ended or `wait` seconds have passed."""
-        return _read(schemas.Evaluation, self._ask("GET", f"/v1/evaluations/{evaluation}", params={"wait": wait}))
+        return self._run(exchanges.evaluation(evaluation, wait))
 
     def cancel(self, evaluation: str) -> schemas.Evaluation:
         """Cancel an evaluation; raises `Refused` if it has succeeded or failed already."""
-        return _read(schemas.Evaluation, self._ask("DELETE", f"/v1/evaluations/{evaluation}"))
+        return read(schemas.Evaluation, self._ask("DELETE", f"/v1/evaluations/{evaluation}"))
 
     def compare(self, baseline: str, candidate: str, **how: float | None) -> schemas.Comparison:
         """The candidate's score minus the baseline's, and with `max_drop` a verdict; raises `Refused`, saying why.
@@ -174,11 +131,27 @@ class Client:
         how: `max_drop`, `confidence`, `memorisation`, as in `NewComparison`.
         """
         asked = {"baseline": baseline, "candidate": candidate, **how}
-        return _read(schemas.Comparison, self._ask("POST", "/v1/comparisons", json=asked))
+        return read(schemas.Comparison, self._ask("POST", "/v1/comparisons", json=asked))
 
-    def report(self, evaluation: str, kind: Literal["xml", "md"]) -> bytes:
-        """A report of an ended evaluation: JUnit XML, or Markdown."""
+    def report(self, evaluation: str, kind: Report) -> bytes:
+        """A report of an ended evaluation, such as JUnit XML or Markdown."""
         return self._ask("GET", f"/v1/evaluations/{evaluation}/report.{kind}").content
+
+    def make_policy(self, name: str, rules: schemas.Rules | dict[str, float], note: str = "") -> schemas.Policy:
+        """Let a policy have these rules: a new version, unless it has them already. Wants `policies:write`."""
+        return self._run(exchanges.make_policy(name, rules, note))
+
+    def policy(self, reference: str) -> schemas.Policy:
+        """NAME in its newest version, or NAME@VERSION."""
+        return read(schemas.Policy, self._ask("GET", f"/v1/policies/{reference}"))
+
+    def policies(self) -> Iterator[schemas.Policy]:
+        """All policies by name, each in its newest version."""
+        return self._told(Course(exchanges.every_policy()))
+
+    def retire_policy(self, reference: str) -> None:
+        """Retire a policy: no new evaluation can name it. NAME@VERSION only while that is the newest version."""
+        self._ask("DELETE", f"/v1/policies/{reference}")
 
     def forget(self, evaluation: str) -> None:
         """Delete an ended evaluation with its result; raises `Refused` if it has not ended."""
@@ -190,105 +163,81 @@ class Client:
 
     def evaluations(self, state: schemas.State | None = None, page_size: int = 100) -> Iterator[schemas.Evaluation]:
         """All evaluations, newest first, asked for page by page as they are read."""
-        query: dict[str, str] = {"limit": str(page_size)} | ({"state": state} if state else {})
-        while True:
-            page = _read(schemas.Evaluations, self._ask("GET", "/v1/evaluations", params=query))
-            yield from page.data
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        return self._told(Course(exchanges.every(state, page_size)))
 
     def watch(self, evaluation: str, timeout: float | None = None) -> Iterator[schemas.Evaluation]:
         """The evaluation whenever something about it changed; the last one has ended. Raises `TimeoutError`."""
-        deadline = time.monotonic() + timeout if timeout is not None else float("inf")
-        try:
-            for seen in self._events(evaluation, deadline):
-                yield seen
-                if seen.state in ENDED:
-                    return
-        except ClientError as error:
-            if not _passing(error):
-                raise  # else polling finds out whether the service comes back
-        yield from self._polls(evaluation, deadline)
-
-    def _events(self, evaluation: str, deadline: float) -> Iterator[schemas.Evaluation]:
-        timeout = httpx2.Timeout(CONNECT_SECONDS, read=min(SILENCE, max(0.01, deadline - time.monotonic())))
-        with _explained(self._http), self._http.sse(f"/v1/evaluations/{evaluation}/events", timeout=timeout) as source:
-            _accept(source.response)
-            for event in source:
-                yield _valid(schemas.Evaluation, event.data, source.response)
-                if time.monotonic() > deadline:
-                    return
-
-    def _polls(self, evaluation: str, deadline: float) -> Iterator[schemas.Evaluation]:
-        heard = time.monotonic()
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                seen = self.get(evaluation, wait=round(min(POLL_SECONDS, left), 3))
-                heard = time.monotonic()
-                yield seen
-                if seen.state in ENDED:
-                    return
-            except ClientError as error:
-                if not _passing(error) or time.monotonic() - heard > AWAY_SECONDS:
-                    raise
-            time.sleep(min(PAUSE, left))
-        raise TimeoutError(f"The evaluation {evaluation} has not ended in time; it goes on.")
-
-    def _upload(self, place: str, files: Sequence[Path]) -> httpx2.Response:
-        if len(files) > 1:
-            with uploading.parts({"file": files}) as parts:
-                return self._ask("POST", place, files=parts)
-        with uploading.opened(files[0]) as file:
-            return self._ask("POST", place, content=file, headers={"Content-Type": uploading.BYTES})
+        return self._told(Course(exchanges.watch(evaluation, timeout)))
 
     def _ask(self, method: str, place: str, **request: Any) -> httpx2.Response:
-        with _explained(self._http):
-            answer = self._http.request(method, place, **request)
-        _accept(answer)
-        return answer
+        return self._run(exchanges.ask(Send(method, place, **request)))
+
+    def _run(self, exchange: Exchange[T]) -> T:
+        course = Course(exchange)
+        for _ in self._told(course):
+            pass
+        return course.value
+
+    def _told(self, course: Course[Any]) -> Iterator[Any]:
+        """Carry out an exchange, step by step."""
+        with _Line(self._http) as line:
+            while (step := course.step) is not None:
+                if isinstance(step, Tell):
+                    yield step.what
+                    course.answer(None)
+                    continue
+                try:
+                    answer = line.do(step)
+                except ClientError as error:
+                    course.fail(error)
+                else:
+                    course.answer(answer)
 
 
-@contextmanager
-def _explained(http: httpx2.Client) -> Iterator[None]:
-    try:
-        yield
-    except (httpx2.TransportError, httpx2.InvalidURL) as error:
-        reason = str(error) or type(error).__name__
-        raise Unreachable(
-            f"No answer from {http.base_url}: {reason}. Is the service running there? `lesion serve` starts one."
-        ) from error
+class _Line:
+    """The I/O of one exchange."""
 
+    def __init__(self, http: httpx2.Client) -> None:
+        self._http = http
+        self._open = ExitStack()
+        self._events: Iterator[httpx2.ServerSentEvent] = iter(())
 
-def _accept(answer: httpx2.Response) -> None:
-    """Raise `Refused` unless the service did as asked."""
-    if answer.is_success:
-        return
-    answer.read()
-    try:
-        problem = answer.json()
-    except ValueError:
-        problem = None
-    raise Refused(problem) if isinstance(problem, dict) else _not_understood(answer)
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
 
-def _read(kind: type[T], answer: httpx2.Response) -> T:
-    return _valid(kind, answer.content, answer)
+    def do(self, step: Send | Open | Next | Pause) -> Any:
+        with explained(self._http.base_url):
+            match step:
+                case Send():
+                    return self._send(step)
+                case Open():
+                    return self._stream(step)
+                case Next():
+                    event = next(self._events, None)
+                    return None if event is None else event.data
+                case Pause():
+                    time.sleep(step.seconds)
+                    return None
+                case _:
+                    assert_never(step)
 
+    def _send(self, request: Send) -> httpx2.Response:
+        with ExitStack() as stack:
+            arguments = request.arguments()
+            if request.files:
+                arguments["files"] = stack.enter_context(uploading.parts(request.files))
+            if request.body is not None:
+                arguments["content"] = stack.enter_context(uploading.opened(request.body))
+            return self._http.request(request.method, request.place, **arguments)
 
-def _valid(kind: type[T], text: str | bytes, answer: httpx2.Response) -> T:
-    try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        raise _not_understood(answer) from error
-
-
-def _not_understood(answer: httpx2.Response) -> Refused:
-    """For a proxy's page, something that is no Lesion, or a Lesion of another time."""
-    detail = f"{answer.request.url} answered {answer.status_code}, but not as Lesion does. Is the address right?"
-    return Refused({"title": "Not understood", "status": answer.status_code, "detail": detail})
-
-
-def _passing(error: ClientError) -> bool:
-    """Is it one of the errors that a restart of the service brings, and takes away?"""
-    return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.problem.get("status") in (502, 503))
+    def _stream(self, step: Open) -> httpx2.Response:
+        source = self._open.enter_context(self._http.sse(step.place, timeout=step.timeout))
+        if not source.response.is_success:
+            source.response.read()
+        self._events = iter(source)
+        return source.response

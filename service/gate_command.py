@@ -21,9 +21,10 @@ MISTAKES = ("validation-error", "not-found", "not-comparable", "bad-request", "u
 
 @dataclass(frozen=True)
 class Files:
-    """What to write beside the line: JUnit XML, Markdown (appended), the evaluation, the signed verdict."""
+    """What to write beside the line: JUnit XML, SARIF, Markdown (appended), the evaluation, the signed verdict."""
 
     junit: Path | None = None
+    sarif: Path | None = None
     summary: Path | None = None
     save: Path | None = None
     attest: Path | None = None
@@ -78,6 +79,8 @@ def _followed(client: Client, order: Order, errors: Console) -> Evaluation:
 def _write(client: Client, files: Files, answer: Evaluation) -> None:
     if files.junit is not None:
         files.junit.write_bytes(client.report(answer.id, "xml"))
+    if files.sarif is not None:
+        files.sarif.write_bytes(client.report(answer.id, "sarif"))
     if files.summary is not None:
         with files.summary.open("ab") as file:  # CI has one for all steps of a job
             file.write(client.report(answer.id, "md") + b"\n")

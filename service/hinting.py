@@ -10,7 +10,7 @@ import time
 
 import structlog
 
-from service import broker
+from service import broker, tracing
 
 BACKLOG = 1_000  # hints that wait to be sent; more would only tell a slow broker what the sweeper tells it later
 LAST_SECONDS = 2.0  # to send what waits when the service stops
@@ -24,7 +24,7 @@ class Hinting:
     """A thread that sends. A context manager."""
 
     def __init__(self) -> None:
-        self._waiting: queue.Queue[tuple[str, int] | None] = queue.Queue(BACKLOG)
+        self._waiting: queue.Queue[tuple[str, int, str | None] | None] = queue.Queue(BACKLOG)
         self._over = False
         self._thread = threading.Thread(target=self._run, name="hinting", daemon=True)
         self._enough, self._looked = False, 0.0
@@ -39,19 +39,20 @@ class Hinting:
         self._thread.join(LAST_SECONDS)
         self._over = True
 
-    def soon(self, evaluation: str | None, workers: int) -> None:
+    def soon(self, evaluation: str | None, workers: int, trace: str | None = None) -> None:
         """Hint at an evaluation that wants so many workers; None: no more will come. Never waits."""
         try:
-            self._waiting.put_nowait(None if evaluation is None else (evaluation, workers))
+            self._waiting.put_nowait(None if evaluation is None else (evaluation, workers, trace))
         except queue.Full:
             log.warning("hint.postponed", evaluation=evaluation)
 
     def _run(self) -> None:
         while (wanted := self._waiting.get()) is not None and not self._over:
-            evaluation, workers = wanted
+            evaluation, workers, trace = wanted
             try:
                 if not self._are_enough():
-                    self._send(evaluation, workers)
+                    with tracing.span("hint", {"lesion.evaluation": evaluation}, trace, "producer"):
+                        self._send(evaluation, workers)
             except Exception:  # one hint is lost, and the sweeper repeats it; without this thread, all would be
                 log.exception("hint.failed", evaluation=evaluation)
 

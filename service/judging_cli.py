@@ -35,6 +35,7 @@ def gate(
     trials: options.Trials = None,
     timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait for the verdict.")] = None,
     junit: Annotated[File, _file("--junit", "JUnit XML, a test case for each check.")] = None,
+    sarif: Annotated[File, _file("--sarif", "SARIF 2.1.0, a result for each check that does not pass.")] = None,
     summary: Annotated[File, _file("--summary", "Markdown with the curve, appended.", "GITHUB_STEP_SUMMARY")] = None,
     save: Annotated[File, _file("--save", "The evaluation as JSON, as `lesion verify` reads it.")] = None,
     attest: Annotated[File, _file("--attest", "The signed verdict: an in-toto statement in a DSSE envelope.")] = None,
@@ -85,7 +86,7 @@ def gate(
     if config.gate is None:
         usage.fail("There is no rule to judge by; give --min-score, or another one, or --policy.", usage.USAGE)
     check_place(server, data)
-    files = gate_command.Files(junit, summary, save, attest)
+    files = gate_command.Files(junit, sarif, summary, save, attest)
     order = gate_command.Order(model, dataset, config, server, data, timeout, tuple(model_data or ()), files)
     raise typer.Exit(gate_command.run(order))
 

@@ -52,6 +52,24 @@ class Allowed:
         return any(address in network for network in self.networks)
 
 
+class Telemetry(BaseSettings):
+    """Those of OpenTelemetry's own variables that we read; its library reads the rest of them itself."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    otel_exporter_otlp_endpoint: str = ""
+    otel_exporter_otlp_traces_endpoint: str = ""
+    otel_sdk_disabled: bool = False
+    otel_service_name: str = ""
+
+    @property
+    def wanted(self) -> bool:
+        """Shall traces be sent?"""
+        return bool(self.otel_exporter_otlp_endpoint or self.otel_exporter_otlp_traces_endpoint) and (
+            not self.otel_sdk_disabled
+        )
+
+
 class Settings(BaseSettings):
     """One value a line; each is set by the environment variable of its name behind LESION_."""
 

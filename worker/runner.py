@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from service import chunk_seconds, compared, problems
+from service import chunk_seconds, compared, problems, tracing
 from service.schemas import Config, canonical
 from service.settings import Settings
 from service.store import chunks, evaluations, turns, units
@@ -82,7 +82,7 @@ def _too_late(limit: float) -> problems.Problem:
 def _fail(engine: Engine, claim: Claim, problem: problems.Problem) -> None:
     log.info("evaluation.failed", evaluation=claim.evaluation, problem=problem.body())
     try:
-        with transaction(engine) as db:
+        with tracing.span("fail", {"lesion.problem": problem.type}), transaction(engine) as db:
             evaluations.fail(db, claim, problem)
     except ClaimLostError:
         log.info("evaluation.lost", evaluation=claim.evaluation, epoch=claim.epoch)
@@ -114,15 +114,18 @@ class Run:
                 return self.release()
             try:
                 if course is None or not self._computing.ready:
-                    course = self._prepare(course)
+                    with tracing.span("prepare"):
+                        course = self._prepare(course)
                 if course.decided:
-                    return self._finish(course)
+                    with tracing.span("finish"):
+                        return self._finish(course)
                 if held is None or not course.may_compute(held.index):
                     time.sleep(PAUSE)
                     held = self._next(course)
                     continue
                 began = time.monotonic()
-                payload = self._computing.compute(course, held.index)
+                with tracing.span("chunk", {"lesion.chunk": held.index}):
+                    payload = self._computing.compute(course, held.index)
                 chunk_seconds.stopwatch().took(time.monotonic() - began)
             except Crashed as crash:
                 self._crashed(crash, held)

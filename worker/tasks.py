@@ -4,6 +4,7 @@ import mmap
 import os
 import socket
 import sys
+import time
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,7 +14,7 @@ from celery import signals
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import broker, chunk_seconds, logs
+from service import broker, chunk_seconds, logs, tracing
 from service.settings import Settings
 from service.store import turns
 from service.store.artifacts import Kind
@@ -40,6 +41,7 @@ class Workplace:
 def workplace() -> Workplace:
     """This pool process's workplace, made at its first task: connections must not be shared across a fork."""
     settings = Settings()
+    tracing.start("worker")
     name = f"{socket.gethostname()}:{os.getpid()}"
     return Workplace(settings, connect(settings.database), open_blobs(settings.blobs), name)
 
@@ -111,12 +113,18 @@ def evaluate(evaluation: str) -> None:
     place = workplace()
     try:
         while not stopping():
+            began = time.time()
             with transaction(place.engine) as db:
                 claim = turns.claim_next(db, place.name, place.settings.lease_seconds)
             if claim is None:
                 return
             structlog.contextvars.bind_contextvars(evaluation=claim.evaluation)
-            if not runner.run(place.settings, place.engine, place.blobs, claim, stopping()):
+            about: dict[str, str | int] = {"lesion.evaluation": claim.evaluation, "lesion.claim": claim.epoch}
+            with tracing.span("evaluate", about, claim.trace, "consumer"):
+                tracing.past("claim", began)
+                going_on = runner.run(place.settings, place.engine, place.blobs, claim, stopping())
+            tracing.flush()
+            if not going_on:
                 return
     except (SQLAlchemyError, OSError) as error:  # the lease runs out, and the sweeper asks somebody else
         log.warning("evaluation.left", evaluation=evaluation, error=str(error))

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service import tracing
 from service.api.admission import READING
 
 ID = "X-Request-Id"
@@ -16,6 +17,7 @@ REQUEST = "lesion.request"  # where in a request's scope its id lies
 SANE = re.compile(r"[A-Za-z0-9._:-]{1,100}")  # what a caller may name its request; else it is given a name
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 NOWHERE = "none"  # the route of what no route answered: addresses that callers make up must not become labels
+UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 METHODS = frozenset({*READING, "POST", "PUT", "DELETE", "PATCH"})
 
 log = structlog.get_logger()
@@ -69,10 +71,28 @@ class Observed:
             request=name
         )  # for the whole task, so that a fault is logged with it, too
         try:
-            await self._app(scope, receive, answer)
+            await self._traced(scope, receive, answer)
         except Exception:
             self._note(scope, 500, time.perf_counter() - began, "")  # answered further out, where nobody counts
             raise
+
+    async def _traced(self, scope: Scope, receive: Receive, answer: Send) -> None:
+        """The request as a span of its caller's trace, or of a trace of its own; probes and scrapes are none."""
+        if scope["path"] in UNTRACED:
+            await self._app(scope, receive, answer)
+            return
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        asked = {"http.request.method": method, "lesion.request": scope[REQUEST]}
+        with tracing.span(method, asked, Headers(scope=scope).get(tracing.HEADER), "server") as traced:
+
+            async def noted(message: Message) -> None:
+                if traced is not None and message["type"] == "http.response.start":
+                    route = getattr(scope.get("route"), "path", NOWHERE)
+                    traced.update_name(f"{method} {route}")
+                    traced.set_attributes({"http.route": route, "http.response.status_code": message["status"]})
+                await answer(message)
+
+            await self._app(scope, receive, noted)
 
     def _note(self, scope: Scope, status: int, seconds: float, location: str) -> None:
         method = scope["method"] if scope["method"] in METHODS else "other"

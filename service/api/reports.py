@@ -11,7 +11,7 @@ from service.api.deps import Caller, ReadDb, Responses, Used, documented, may
 from service.store import evaluations
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
-MEDIA = {"xml": "application/xml", "md": "text/markdown; charset=utf-8"}
+MEDIA = {"xml": "application/xml", "sarif": "application/sarif+json", "md": "text/markdown; charset=utf-8"}
 WRITTEN: Responses = {
     200: {"description": "The report.", "content": {media.partition(";")[0]: {} for media in MEDIA.values()}}
 }
@@ -38,9 +38,13 @@ def show(caller: Annotated[Caller, may("evaluations:read")], db: ReadDb, backend
     responses=WRITTEN | documented(problems.NotFound, problems.NotReady),
 )
 def show_for_ci(
-    caller: Annotated[Caller, may("evaluations:read")], db: ReadDb, backends: Used, id: str, kind: Literal["xml", "md"]
+    caller: Annotated[Caller, may("evaluations:read")],
+    db: ReadDb,
+    backends: Used,
+    id: str,
+    kind: Literal["xml", "md", "sarif"],
 ) -> Response:
-    """Give an ended evaluation as JUnit XML, a test case for each of the gate's checks, or as Markdown with the curve.
+    """Give an ended evaluation as JUnit XML, a case for each of the gate's checks, as SARIF, or as Markdown.
 
     What failed or was cancelled has a report as well: an error, since nothing was judged.
     """
@@ -48,5 +52,11 @@ def show_for_ci(
     if row.state not in schemas.ENDED:
         raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
     shown = answers.evaluation(row, backends.signer)
-    written = ci_reports.junit(shown) if kind == "xml" else ci_reports.markdown(shown).encode()
+    match kind:
+        case "xml":
+            written = ci_reports.junit(shown)
+        case "sarif":
+            written = ci_reports.sarif(shown)
+        case "md":
+            written = ci_reports.markdown(shown).encode()
     return Response(written, media_type=MEDIA[kind])

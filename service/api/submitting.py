@@ -1,9 +1,11 @@
 """Evaluations that callers ask for, written many at once: one commit, one wait for the disk, serves all of a lot."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import Engine
 
+from service import tracing
 from service.api.lots import Lots
 from service.api.queueing import Queue
 from service.api.shown import Showing, Shown
@@ -26,7 +28,13 @@ class Submitting:
 
     async def enter(self, submission: Submission) -> Shown:
         """The evaluation that answers, once it is on disk; raises the problem for which there is none."""
-        return await self._lots.ask(submission)
+        with tracing.span("submit") as traced:
+            if traced is not None:
+                submission = replace(submission, trace=tracing.carried())
+            shown = await self._lots.ask(submission)
+            if traced is not None:
+                traced.set_attribute("lesion.evaluation", shown.id)
+            return shown
 
     def _write(self, lot: Sequence[Submission]) -> list[Shown | Exception]:
         allowed = self._queue.allowed()
@@ -38,6 +46,6 @@ class Submitting:
                 answers.append(outcome)
                 continue
             if outcome.new:  # and committed
-                self._hinting.soon(outcome.row.id, outcome.row.workers)
+                self._hinting.soon(outcome.row.id, outcome.row.workers, outcome.row.trace)
             answers.append(self._showing.show(outcome.row))
         return answers

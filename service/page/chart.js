@@ -4,7 +4,7 @@ import { el, fill, svg } from "./dom.js";
 import { interval, number } from "./words.js";
 
 const MARGIN = { top: 12, right: 14, bottom: 42, left: 58 };
-const SHAPES = ["", "7 4"]; // of lines: told apart without colour as well
+const SHAPES = ["", "7 4", "2 3", "9 3 2 3", "12 3"]; // of lines: told apart without colour as well
 
 /**
  * A figure. `series`: [{name, points: [{x, value, low, high}]}]; `lines`: [{value, name}], across; `marks`:
@@ -77,7 +77,8 @@ export function chart({ series, lines = [], marks = [], x = [0, 1], y = [0, 1], 
   return figure;
 }
 
-function linear([from, to], [start, end]) {
+/** Maps [from, to] onto [start, end]; `.back` the other way. */
+export function linear([from, to], [start, end]) {
   const scaled = (value) => start + ((value - from) / (to - from || 1)) * (end - start);
   scaled.back = (place) => from + ((place - start) / (end - start)) * (to - from);
   return scaled;
@@ -88,7 +89,7 @@ function nearest(points, x) {
 }
 
 /** Round numbers, five or so. */
-function ticks([from, to]) {
+export function ticks([from, to]) {
   const rough = (to - from) / 5 || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((each) => each * power >= rough * 0.999);
@@ -96,7 +97,8 @@ function ticks([from, to]) {
   return Array.from({ length: Math.floor(to / step + 1e-9) - first + 1 }, (_, index) => (first + index) * step);
 }
 
-function label(value) {
+/** A tick's number, short. */
+export function label(value) {
   return Math.abs(value) >= 1000 ? `${+(value / 1000).toFixed(1)} k` : String(+value.toFixed(4)).replace("-", "−");
 }
 

@@ -4,6 +4,7 @@ import { bar, range } from "./bars.js";
 import { chart, table } from "./chart.js";
 import { el } from "./dom.js";
 import { badge, card, facts } from "./pieces.js";
+import { analysed } from "./units.js";
 import { confidence, count, interval, meaning, metric, number, plural } from "./words.js";
 
 const UNBOUNDED = ["cross_entropy", "r2"]; // metrics that are no share of the examples
@@ -15,6 +16,8 @@ export function found(evaluation) {
   const each = result.layers.length > 0 && card("Each layer alone", layers(result));
   return [
     el("div", { class: "columns" }, score(result), el("div", {}, curve, each)),
+    result.gate && checked(result.gate),
+    ...analysed(evaluation),
     result.warnings.length > 0 && card("Beware", el("ul", {}, result.warnings.map((warning) => el("li", {}, warning)))),
     el("div", { class: "columns even" }, numbers(evaluation), removed(result)),
   ];
@@ -34,6 +37,28 @@ function score(result) {
     result.score && el("div", { class: "ends hint", "aria-hidden": "true" }, el("span", {}, "0: all lost"), el("span", {}, "1: unhurt")),
     el("p", { class: "meaning" }, meaning(result)),
     result.gate?.reasons && el("ul", {}, result.gate.reasons.map((reason) => el("li", {}, reason))),
+  );
+}
+
+const RULES = { min_score: "Score at least", min_accuracy: "Accuracy at least", min_layer_score: "Score of the site at least", max_drop: "Drop at most", max_gap: "Gap to training at most" };
+
+function checked({ policy, checks, confidence: sure, looks }) {
+  const heads = ["Rule", "Line", "Measured", "Verdict"].map((head) => el("th", { scope: "col", class: head === "Line" && "amount" }, head));
+  const rows = checks.map((check) =>
+    el(
+      "tr",
+      {},
+      el("td", {}, RULES[check.rule] ?? check.rule, check.site && el("div", { class: "site hint" }, check.site)),
+      el("td", { class: "amount" }, number(check.line)),
+      el("td", {}, check.measured ? interval(check.measured) : "nothing to measure"),
+      el("td", {}, badge(check.verdict)),
+    ),
+  );
+  const by = policy ? `Judged by ${policy}, ` : "Judged ";
+  return card(
+    "The gate",
+    el("p", { class: "hint" }, `${by}with ${Math.round(sure * 100)} % confidence in a pass or a fail, read at ${plural(looks, "look")} at most. A pass needs all of them.`),
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The gate" }, el("table", {}, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows))),
   );
 }
 

@@ -34,6 +34,7 @@ class Claim:
     dataset: str
     config: str
     created_at: float
+    trace: str | None = None
 
 
 class ClaimLostError(Exception):
@@ -90,7 +91,7 @@ def claim(db: Session, evaluation: str, worker: str, lease: float) -> Claim | No
         .values(state="running", epoch=epoch, started_at=func.coalesce(EvaluationRow.started_at, clock()))
     )
     db.execute(insert(ClaimRow).values(evaluation=evaluation, epoch=epoch, worker=worker, lease_until=clock() + lease))
-    return Claim(evaluation, row.tenant, epoch, worker, row.model, row.dataset, row.config, row.created_at)
+    return Claim(evaluation, row.tenant, epoch, worker, row.model, row.dataset, row.config, row.created_at, row.trace)
 
 
 def _of(claim: Claim) -> ColumnElement[bool]:

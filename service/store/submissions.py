@@ -34,7 +34,7 @@ class Submission:
     """One request for an evaluation.
 
     `suits` raises a problem if what was found in model and dataset does not go together. `named`: the caller sent
-    digests alone, so both uploads must be there even where the answer is known.
+    digests alone, so both uploads must be there even where the answer is known. `trace`: the request, as a traceparent.
     """
 
     tenant: str
@@ -42,6 +42,7 @@ class Submission:
     key: str | None = None
     suits: Callable[[Found, Found], None] = _anything
     named: bool = False
+    trace: str | None = None
 
     @property
     def places(self) -> tuple[Place, Place]:
@@ -201,6 +202,7 @@ class _Lot:
             "epoch": 0,
             "created_at": self.now,
             "hinted_at": self.now,
+            "trace": one.trace,
         }
         self.rows.append(values)
         row = self.made[values["id"]] = EvaluationRow(**values)

@@ -120,6 +120,7 @@ class EvaluationRow(Base):
     started_at: Mapped[float | None] = mapped_column(Float(53))
     ended_at: Mapped[float | None] = mapped_column(Float(53))
     hinted_at: Mapped[float] = mapped_column(Float(53))
+    trace: Mapped[str | None] = mapped_column(String(55))  # a traceparent: of the request that made it
 
 
 class ClaimRow(Base):

@@ -106,6 +106,44 @@ def test_one_under_way_shows_its_interval_and_is_cancelled(page):
     expect(page.get_by_role("heading", name="Evaluations", exact=True)).to_be_visible()
 
 
+def test_a_gate_shows_each_check_with_its_interval(page, address):
+    """The verdict, and in a table what each rule asked for, what was measured, and how that came out."""
+    id = score(address, {"gate": {"min_score": 0.3, "min_accuracy": 0.999999}, "precision": 0.1})
+    page.goto(f"/#/evaluations/{id}")
+    table = page.get_by_role("region", name="The gate")
+    rows = table.get_by_role("row")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(1)).to_have_text(re.compile(r"Score at least.*0\.300.*0\.\d{3} \[0\.\d{3}, 0\.\d{3}\].*pass"))
+    expect(rows.nth(2)).to_have_text(re.compile(r"Accuracy at least.*1\.000 \[0\.99\d, 1\.000\].*inconclusive"))
+    expect(page.locator(".row .badge.inconclusive").first).to_be_visible()
+    expect(page.get_by_text("with 95 % confidence")).to_be_visible()
+
+
+def test_single_units_are_drawn_layer_by_layer_and_listed(page, address):
+    """A picture for each layer, with a dot for each unit that fires; tables of units, of layers, of classes; curves."""
+    wanted = ["selectivity", "importance", "relation", "targeted", "classes"]
+    id = score(address, {"precision": 0.1, "analyses": wanted, "top": 5})
+    with Client(address) as client:
+        found = client.get(id).result.analyses
+    page.goto(f"/#/evaluations/{id}")
+    expect(page.get_by_role("heading", name="Do selective units matter more?")).to_be_visible()
+    expect(page.get_by_text(found.relation.finding)).to_be_visible()
+    pictures = page.get_by_role("img", name=re.compile("selectivity against importance"))
+    expect(pictures).to_have_count(4)
+    firing = found.units.units - sum(site.dead for site in found.selectivity)
+    expect(page.locator(".scatter .unit")).to_have_count(firing)
+    expect(page.locator(".scatter .unit.top")).to_have_count(4)
+    top = page.get_by_role("region", name="The units that matter most").get_by_role("row")
+    expect(top).to_have_count(6)
+    first = found.importance.top[0]
+    expect(top.nth(1)).to_contain_text(f"{first.site}{first.unit}")
+    expect(page.get_by_role("region", name="How the layers are tuned").get_by_role("row")).to_have_count(5)
+    expect(page.get_by_role("region", name="Which classes break first").get_by_role("row")).to_have_count(11)
+    expect(page.get_by_text(found.targeted.finding).first).to_be_visible()
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+
+
 def test_two_are_compared_and_judged(page, address):
     """Ticked in the list, two evaluations give their difference; a drop that may be gives a verdict."""
     ids = [score(address, {"precision": 0.02, "seed": seed}) for seed in (1, 2)]

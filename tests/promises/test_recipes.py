@@ -1,6 +1,7 @@
 """The recipes of examples/ci: their form by the schema of whoever reads them, and what they run, run for real."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ def test_every_recipe_is_in_its_readme() -> None:
     text = (CI / "README.md").read_text()
     assert [name for name in folders if f"[{name}/]({name}/)" not in text] == []
     assert {str(path.relative_to(CI)) for path in CI.rglob("*.yml")} == set(SCHEMAS)
+    assert folders == {"github-action", "gitlab", "jenkins", "argo", "airflow", "kubeflow", "curl"}
 
 
 def run(command: list[Any], folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -90,3 +92,141 @@ def test_the_github_action_gates(service: str, tmp_path: Path, name: Any, code: 
     assert "xychart-beta" in Path(files["GITHUB_STEP_SUMMARY"]).read_text()
     assert {"lesion.xml", "lesion.json", "lesion-verdict.json"} <= {path.name for path in tmp_path.iterdir()}
     assert ("::error" in judged.stdout) == (code != 0)
+
+
+def gates(command: str, folder: Path, name: Any, code: int, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a recipe's shell script on one of the shipped networks, and hold its exit code against what is expected."""
+    for source, file in zip(examples.paths(name), ("model.onnx", "test.npz"), strict=True):
+        (folder / file).symlink_to(source)
+    judged = run(["sh", "-c", command], folder, **environment)
+    assert judged.returncode == code, judged.stdout + judged.stderr
+    return judged
+
+
+BOTH = pytest.mark.parametrize(("name", "code"), [("learned", 0), ("memorised", 1)])
+
+
+def jenkins_script() -> str:
+    """The shell script in the Jenkinsfile, as Groovy's triple quotes hand it on."""
+    [text] = re.findall(r"sh '''(.*?)'''", (CI / "jenkins" / "Jenkinsfile").read_text(), re.DOTALL)
+    return str(text)
+
+
+@BOTH
+def test_jenkins_gates(service: str, tmp_path: Path, name: Any, code: int) -> None:
+    """Its step passes and fails as it should, and leaves the report that `junit` reads."""
+    text = (CI / "jenkins" / "Jenkinsfile").read_text()
+    assert [text.count(bracket) for bracket in "{(["] == [text.count(bracket) for bracket in "})]"]
+    given = {"MODEL": "model.onnx", "DATASET": "test.npz", "RULES": "--min-score 0.3", "SERVER": service}
+    assert set(re.findall(r"name: '(\w+)'", text)) == set(given)
+    gates(jenkins_script(), tmp_path, name, code, **given)
+    assert "<testcase" in (tmp_path / "lesion.xml").read_text()
+
+
+def test_jenkins_tries_again_what_was_not_judged(tmp_path: Path) -> None:
+    """Three times, and then it fails; no other code is tried again."""
+    lesion = tmp_path / "bin" / "lesion"
+    lesion.parent.mkdir()
+    given = {"MODEL": "m", "DATASET": "d", "RULES": "", "SERVER": "s", "PATH": f"{lesion.parent}:{os.defpath}"}
+    for code, calls in ((3, 3), (5, 1), (0, 1)):
+        lesion.write_text(f"#!/bin/sh\necho called >> {tmp_path}/{code}\nexit {code}\n")
+        lesion.chmod(0o755)
+        assert run(["sh", "-c", jenkins_script()], tmp_path, **given).returncode == code
+        assert (tmp_path / str(code)).read_text().count("called") == calls
+
+
+def argo() -> dict[str, Any]:
+    """The one template of the recipe for Argo."""
+    found: dict[str, Any] = YAML(typ="safe").load(CI / "argo" / "gate.yaml")
+    return found
+
+
+def unknown(written: Any, read: Any, path: str = "") -> list[str]:
+    """Fields of a file that did not come back from the types it was read into."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        return [
+            fault
+            for key, value in written.items()
+            for fault in (unknown(value, read[key], f"{path}.{key}") if key in read else [f"{path}.{key}"])
+        ]
+    if isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        return [fault for one, other in zip(written, read, strict=True) for fault in unknown(one, other, path)]
+    return []
+
+
+def test_argos_template_fits_argos_types() -> None:
+    """Hera has Argo's API as types: all is of the right type, and no field is one that Argo does not know."""
+    from hera.workflows.models import WorkflowTemplate
+
+    read = WorkflowTemplate.model_validate(argo()).model_dump(by_alias=True, exclude_none=True)
+    assert unknown(argo(), read) == []
+    assert unknown({"spec": {"templtes": []}}, WorkflowTemplate.model_validate(argo()).model_dump(by_alias=True)) != []
+
+
+@BOTH
+def test_argo_gates(service: str, tmp_path: Path, name: Any, code: int) -> None:
+    """The script of its template, with what its variables stand for."""
+    [template] = argo()["spec"]["templates"]
+    assert {each["name"] for each in template["script"]["env"]} == {"RULES", "SERVER", "LESION_KEY"}
+    gates(template["script"]["source"], tmp_path, name, code, RULES="--min-score 0.3", SERVER=service)
+    assert {"lesion.json", "lesion-verdict.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def apart(script: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """A Python program where Airflow and Kubeflow are installed, and `lesion` is on the PATH."""
+    tools = ROOT / ".venv-recipes" / "bin" / "python"
+    if not tools.exists():
+        pytest.skip("scripts/recipes has not been run")
+    return run([tools, "-W", "ignore", "-c", script], folder, AIRFLOW_HOME=str(folder), **environment)
+
+
+AIRFLOW = """
+import sys
+sys.path.insert(0, {folder!r})
+import lesion_gate as recipe
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+dag = recipe.lesion_gate()
+assert dag.task_dict["deploy"].upstream_task_ids == {{"gate"}}, dag.task_dict
+assert dag.task_dict["gate"].retries == 2
+for rules, server in ((["--min-score", "0.3"], {service!r}), (["--min-score", "0.3"], "http://127.0.0.1:1")):
+    try:
+        print("PASSED", recipe.gate.function({model!r}, {dataset!r}, rules, server))
+    except AirflowFailException as error:
+        print("FAILED", error)
+    except AirflowException as error:
+        print("AGAIN", error)
+"""
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("learned", "PASSED"), ("memorised", "FAILED")])
+def test_airflow_gates(service: str, tmp_path: Path, name: Any, verdict: str) -> None:
+    """Airflow's own library builds the DAG; its task passes, fails for good, or asks to be tried again."""
+    model, dataset = map(str, examples.paths(name))
+    told = apart(AIRFLOW.format(folder=str(CI / "airflow"), service=service, model=model, dataset=dataset), tmp_path)
+    assert told.returncode == 0, told.stderr[-3000:]
+    lines = [line for line in told.stdout.splitlines() if line.startswith(("PASSED", "FAILED", "AGAIN"))]
+    assert [line.split()[0] for line in lines] == [verdict, "AGAIN"], told.stdout
+
+
+def test_kubeflow_compiles_and_gates(service: str, tmp_path: Path) -> None:
+    """Kubeflow's own compiler takes the pipeline; the command that it writes gates; `deploy` comes after it."""
+    told = apart((CI / "kubeflow" / "pipeline.py").read_text(), tmp_path)
+    assert told.returncode == 0, told.stderr[-3000:]
+    written = YAML(typ="safe").load(tmp_path / "gate.yaml")
+    tasks = written["root"]["dag"]["tasks"]
+    assert "gate" in tasks["deploy"]["dependentTasks"]
+    container = written["deploymentSpec"]["executors"]["exec-gate"]["container"]
+    model, dataset = map(str, examples.paths("memorised"))
+    places = {
+        "inputs.artifacts['model'].path": model,
+        "inputs.artifacts['dataset'].path": dataset,
+        "inputs.parameters['rules']": "--min-score 0.3",
+        "inputs.parameters['server']": service,
+        "outputs.artifacts['evaluation'].path": f"{tmp_path}/out/evaluation/data",
+        "outputs.artifacts['verdict'].path": f"{tmp_path}/out/verdict/data",
+    }
+    arguments = [places[each.removeprefix("{{$.").removesuffix("}}")] for each in container["args"]]
+    judged = run([*container["command"], *arguments], tmp_path)
+    assert judged.returncode == 1, judged.stderr
+    assert judged.stdout.startswith("lesion gate: fail")
+    assert (tmp_path / "out" / "verdict" / "data").exists()

@@ -1,9 +1,12 @@
 """Reports of evaluations, and that nothing out of an upload can break them or speak through them."""
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -67,6 +70,48 @@ def test_junit_without_a_verdict() -> None:
     for evaluation in (failed(), answers.evaluation("cancelled")):
         [case] = cases(evaluation)
         assert [child.tag for child in case] == ["error"]
+
+
+SARIF = json.loads((Path(__file__).parents[1] / "schemas" / "sarif-2.1.0.json").read_text())
+
+
+def findings(evaluation: schemas.Evaluation) -> list[dict[str, Any]]:
+    """The results of its SARIF report, which fits OASIS's schema."""
+    report = json.loads(ci_reports.sarif(evaluation))
+    jsonschema.validate(report, SARIF)
+    [run] = report["runs"]
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    for found in run["results"]:
+        assert rules[found["ruleIndex"]] == found["ruleId"]
+        place = found["locations"][0]["physicalLocation"]["artifactLocation"]
+        assert run["artifacts"][place["index"]]["hashes"]["sha-256"] == evaluation.model.removeprefix("sha256:")
+    results: list[dict[str, Any]] = run["results"]
+    return results
+
+
+def test_sarif_has_a_result_for_each_check_that_does_not_pass() -> None:
+    """An error, or a warning where nothing is certain; the same rule at the same site is the same alert."""
+    checks = (check("pass"), check("fail", rule="min_layer_score", site="conv1"), check("inconclusive", rule="max_gap"))
+    found = findings(gated(*checks))
+    assert [(each["ruleId"], each["level"]) for each in found] == [("min_layer_score", "error"), ("max_gap", "warning")]
+    assert found[0]["locations"][0]["logicalLocations"][0]["name"] == "conv1"
+    again = findings(gated(*checks, intact=answers.estimate(0.9)))
+    assert [each["partialFingerprints"] for each in again] == [each["partialFingerprints"] for each in found]
+    assert len({str(each["partialFingerprints"]) for each in found}) == 2
+
+
+def test_sarif_without_a_verdict() -> None:
+    """A score alone is no alert; what was not judged is one."""
+    assert findings(answers.evaluation()) == []
+    for evaluation in (failed(), answers.evaluation("cancelled")):
+        [found] = findings(evaluation)
+        assert (found["ruleId"], found["level"]) == ("not-judged", "error")
+
+
+def test_sarif_holds_whatever_a_site_is_called() -> None:
+    """It can be written as UTF-8 by whoever reads it."""
+    [found] = findings(gated(check("fail", rule="min_layer_score", site=HOSTILE, reason=HOSTILE)))
+    assert "<script>" in found["message"]["text"].encode().decode()
 
 
 def test_markdown_shows_the_verdict_the_checks_and_the_curve() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from service import problems, schemas
+from service import exchanges, problems, schemas
 from service.app import create_app
 from service.client import Client, Refused, Unreachable
 from service.settings import Settings
@@ -21,6 +21,12 @@ from service.store.session import connect, transaction
 from service.store.tenants import DEFAULT
 from tests.conftest import HERE
 from tests.service import answers
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are repeated as often as ever, but at once."""
+    monkeypatch.setattr(exchanges, "RETRIES", (0.0, 0.0, 0.0))
 
 
 @pytest.fixture
@@ -69,7 +75,7 @@ def test_uploads_are_named_by_their_bytes(client, files):
 
 def test_files_are_evaluated_and_waited_for(client, files, settings):
     """From two files to a result, with progress told on the way."""
-    evaluation = client.evaluate(*files, {"precision": 0.02, "seed": 7})
+    evaluation = client.evaluate(files[0], files[1], {"precision": 0.02, "seed": 7})
     assert evaluation.now.state == "queued"
     assert evaluation.now.config.seed == 7
     worker = in_background(lambda: as_a_worker(settings, evaluation.id))
@@ -161,14 +167,28 @@ def test_what_has_succeeded_cannot_be_cancelled(client, files, settings):
 
 def test_all_evaluations_are_listed_page_by_page(client, files):
     """More than one page is read to its end, newest first."""
-    made = [client.evaluate(*files, {"seed": seed}).id for seed in range(3)]
+    made = [client.evaluate(files[0], files[1], {"seed": seed}).id for seed in range(3)]
     assert [one.id for one in client.evaluations(page_size=2)] == made[::-1]
+
+
+def test_policies_are_kept_in_versions(client, files):
+    """Made, changed, named by an evaluation, retired."""
+    first = client.make_policy("production", {"min_score": 0.3}, "agreed in May")
+    assert (first.id, first.note) == ("production@1", "agreed in May")
+    assert client.make_policy("production", schemas.Rules(min_score=0.3)).id == "production@1"
+    assert client.make_policy("production", {"min_score": 0.5}).id == "production@2"
+    assert client.policy("production@1").rules.min_score == 0.3
+    assert [one.id for one in client.policies()] == ["production@2"]
+    judged = client.evaluate(files[0], files[1], {"gate": {"policy": "production"}}).now
+    assert judged.config.gate.policy == "production@2"
+    client.retire_policy("production")
+    assert list(client.policies()) == []
 
 
 def test_a_refusal_says_why(client, files):
     """The problem of the service reaches the caller as an exception that can be read."""
     with pytest.raises(Refused, match="precision") as refusal:
-        client.evaluate(*files, {"precision": 7})
+        client.evaluate(files[0], files[1], {"precision": 7})
     assert refusal.value.problem["status"] == 422
     assert refusal.value.problem["type"] == "/problems/validation-error"
     with pytest.raises(Refused, match="There is no evaluation"):
@@ -278,3 +298,93 @@ def test_uploads_are_streamed(tmp_path):
     lesion.evaluate(model, dataset, {})
     assert sum(pieces) > 3_000_000
     assert max(pieces) <= 64 * 1024
+
+
+class Losing(httpx2.HTTPTransport):
+    """Hands requests on to a real service, and loses the answers to the first ones of a method."""
+
+    def __init__(self, method: str, answers: int) -> None:
+        super().__init__()
+        self.method, self.left = method, answers
+        self.keys: list[str | None] = []
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        answer = super().handle_request(request)
+        if request.method != self.method:
+            return answer
+        self.keys.append(request.headers.get("Idempotency-Key"))
+        if self.left:
+            self.left -= 1
+            answer.read()
+            raise httpx2.ReadError("connection reset")
+        return answer
+
+
+def test_an_evaluation_whose_answer_was_lost_is_made_once(server, files):
+    """The request is repeated with the same Idempotency-Key and the same files, and one evaluation comes of it."""
+    losing = Losing("POST", 2)
+    with Client(http=httpx2.Client(base_url=server.address, transport=losing)) as lesion:
+        evaluation = lesion.evaluate(files[0], files[1], {"seed": 1})
+        assert [one.id for one in lesion.evaluations()] == [evaluation.id]
+        assert len(losing.keys) == 3
+        assert len(set(losing.keys)) == 1
+        again = lesion.evaluate(files[0], files[1], {"seed": 2})
+        assert again.id != evaluation.id
+        assert len(set(losing.keys)) == 2
+
+
+def test_a_raw_upload_is_repeated_from_its_beginning(server, files):
+    """The second attempt sends the whole file again."""
+    with Client(http=httpx2.Client(base_url=server.address, transport=Losing("POST", 1))) as lesion:
+        assert lesion.upload_model(files[0]).size == 300_000
+
+
+def test_a_callers_own_key_gives_the_same_evaluation(client, files):
+    """A job that was started again after it had asked finds what it asked for."""
+    first = client.evaluate(files[0], files[1], {"seed": 1}, idempotency_key="nightly-7")
+    assert client.evaluate(files[0], files[1], {"seed": 1}, idempotency_key="nightly-7").id == first.id
+    with pytest.raises(Refused, match="Idempotency-Key"):
+        client.evaluate(files[0], files[1], {"seed": 2}, idempotency_key="nightly-7")
+
+
+def test_what_was_forgotten_is_forgotten_though_the_answer_was_lost(server, files):
+    """The second DELETE meets a 404, which is what the first one was to bring about."""
+    losing = Losing("DELETE", 0)
+    with Client(http=httpx2.Client(base_url=server.address, transport=losing)) as lesion:
+        evaluation = lesion.evaluate(*files)
+        evaluation.cancel()
+        losing.left = 1
+        lesion.forget(evaluation.id)
+        assert len(losing.keys) == 3
+        with pytest.raises(Refused, match="There is no evaluation"):
+            lesion.forget(evaluation.id)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "attempts"),
+    [(503, {}, 4), (502, {}, 4), (429, {"Retry-After": "0"}, 4), (429, {"Retry-After": "3600"}, 1), (409, {}, 1)],
+)
+def test_what_may_pass_is_asked_again(status, headers, attempts):
+    """Four times in all; at once given up is what the service wants asked in an hour, or what would not change."""
+    asked: list[str] = []
+
+    def service(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        return httpx2.Response(status, json={"title": "No", "status": status, "detail": "so"}, headers=headers)
+
+    with pytest.raises(Refused):
+        misbehaving(service).compare("ev_1", "ev_2")
+    assert len(asked) == attempts
+
+
+def test_how_long_to_wait_is_what_the_service_says(monkeypatch):
+    """`Retry-After` is obeyed where it is longer than the client's own pause."""
+    monkeypatch.setattr(exchanges, "RETRIES", (0.5, 0.5))
+    course = exchanges.Course(exchanges.ask(exchanges.Send("GET", "/v1/policies")))
+    body = {"title": "Busy", "status": 503, "detail": "so"}
+    course.answer(httpx2.Response(503, json=body, headers={"Retry-After": "7"}))
+    assert course.step == exchanges.Pause(7.0)
+    course.answer(None)
+    course.answer(httpx2.Response(503, json=body))
+    assert isinstance(course.step, exchanges.Pause)
+    assert 0.5 <= course.step.seconds < 0.75
