@@ -9,6 +9,7 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,8 @@ def fairness(tape: Tape, pace: float, workers: int, database: str, precision: fl
 
 
 def throughput(tape: Tape, database: str, count: int = 400, workers: int = 2) -> dict[str, Any]:
-    """Small evaluations that take no time: what the books themselves bear."""
-    with fleet.running(tape, workers, 0.0, database) as place:
+    """Small evaluations that take no time, and open no model: what the books themselves bear."""
+    with fleet.running(replace(tape, opening=0.0), workers, 0.0, database) as place:
         ids = [place.submit(SMALL | {"seed": 0}) for _ in range(count)]
         began = time.monotonic()
         place.ended(ids)
