@@ -28,7 +28,9 @@ class Information:
     p: float
 
 
-def information(measure: Floats, gap: Floats, axes: Mapping[str, Floats], *, permutations: int, seed: int) -> Information:
+def information(
+    measure: Floats, gap: Floats, axes: Mapping[str, Floats], *, permutations: int, seed: int
+) -> Information:
     """The PGDL score of a measure, float64[n], and what it is where the measure's values are permuted among networks.
 
     Cells without any pair, which networks that are missing leave, are left out of both means. p is that of a
@@ -55,7 +57,9 @@ def _cells(axes: Mapping[str, Floats]) -> dict[tuple[str, str], Ints]:
     return found
 
 
-def _least(measure: Floats, above: NDArray[np.bool_], cells: Mapping[tuple[str, str], Ints]) -> tuple[float, tuple[str, str]]:
+def _least(
+    measure: Floats, above: NDArray[np.bool_], cells: Mapping[tuple[str, str], Ints]
+) -> tuple[float, tuple[str, str]]:
     signs = 2 * above.astype(np.int64) + (measure[:, None] > measure[None, :])
     found = {given: _normalised(cell, signs) for given, cell in cells.items()}
     given = min(found, key=lambda each: found[each])

@@ -14,6 +14,7 @@ from service.scoring.interval import Estimate
 
 GIVEN = ("training accuracy", "width", "depth")
 PERMUTATIONS = 199
+LEAST_NETWORKS = 8  # that are judged at all
 SEED = 1
 
 

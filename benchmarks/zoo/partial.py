@@ -27,5 +27,8 @@ def partial(measure: Floats, target: Floats, given: Sequence[Floats], *, confide
     if free < 1 or any(spread < 1e-9 * len(measure) ** 1.5 for spread in spreads):
         return None
     value = float(left[0] @ left[1] / (spreads[0] * spreads[1]))
-    z, half = math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12)), normal(confidence) * math.sqrt((1 + value**2 / 2) / free)
+    z, half = (
+        math.atanh(min(max(value, -1 + 1e-12), 1 - 1e-12)),
+        normal(confidence) * math.sqrt((1 + value**2 / 2) / free),
+    )
     return Estimate(value, math.tanh(z - half), math.tanh(z + half))

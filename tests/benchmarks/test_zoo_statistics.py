@@ -34,7 +34,9 @@ def scoring_program(measure: Floats, gap: Floats, axes: dict[str, Floats]) -> fl
         for table in tables.values():
             p = table / table.sum()
             rows, columns = p.sum(axis=1), p.sum(axis=0)
-            told += sum(p[a, b] * math.log2(p[a, b] / (rows[a] * columns[b])) for a in (0, 1) for b in (0, 1) if p[a, b])
+            told += sum(
+                p[a, b] * math.log2(p[a, b] / (rows[a] * columns[b])) for a in (0, 1) for b in (0, 1) if p[a, b]
+            )
             entropies -= sum(each * math.log2(each) for each in rows if each)
         found.append(told / entropies)
     return 100 * min(found)
