@@ -59,7 +59,7 @@ AXES: dict[str, dict[str, Sequence[Any]]] = {
         "dropout": (0.0, 0.1),
         "decay": (0.0, 0.1),
         "rate": (2e-3, 6e-3),
-        "batch": (32, 128),
+        "batch": (128,),
         "seed": (0, 1),
     },
     "conv": {

@@ -1,10 +1,10 @@
 """Conditional mutual information of a measure and the generalisation gap, as PGDL scored its entries (NeurIPS 2020).
 
-Written after what the competition's scoring program does. All ordered pairs of networks are looked at, each with itself
-too. Given two hyper-parameters, pairs are put into a cell for each combination of their four values; in a cell, the mutual
-information of "the first has the larger gap" and "the first has the larger measure" is taken. The mean over the cells,
-divided by the mean entropy of the former, is the normalised information; the score is a hundred times the least over all
-pairs of hyper-parameters: what a measure tells that no two hyper-parameters tell by themselves.
+Written after what the competition's scoring program does. All ordered pairs of networks are looked at, each with
+itself too. Given two hyper-parameters, pairs are put into a cell for each combination of their four values; in a cell,
+the mutual information of "the first has the larger gap" and "the first has the larger measure" is taken. The mean over
+the cells, divided by the mean entropy of the former, is the normalised information; the score is a hundred times the
+least over all pairs of hyper-parameters: what a measure tells that no two hyper-parameters tell by themselves.
 """
 
 import itertools

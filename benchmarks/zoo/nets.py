@@ -1,5 +1,7 @@
 """The zoo's architectures, built from a recipe."""
 
+import itertools
+
 from torch import nn
 
 from benchmarks.zoo.examples import CLASSES
@@ -32,7 +34,7 @@ def _conv(recipe: Recipe) -> nn.Sequential:
     """Three convolutions, the first two of stride 2: w, 2w and 2w feature maps."""
     layers: list[nn.Module] = []
     maps = [1, recipe.width, 2 * recipe.width, 2 * recipe.width]
-    for (before, after), stride in zip(zip(maps, maps[1:], strict=False), (2, 2, 1), strict=True):
+    for (before, after), stride in zip(itertools.pairwise(maps), (2, 2, 1), strict=True):
         layers.append(nn.Conv2d(before, after, 3, stride, padding=1))
         if recipe.norm:
             layers.append(nn.BatchNorm2d(after))

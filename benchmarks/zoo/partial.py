@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 def partial(measure: Floats, target: Floats, given: Sequence[Floats], *, confidence: float = 0.95) -> Estimate | None:
-    """Spearman's partial correlation of measure and target, float64[n], given others; None if nothing is left to explain.
+    """Spearman's partial correlation of measure and target, float64[n], given others; None if nothing is left.
 
     All are turned into ranks, and the residuals of a linear regression on the ranks of `given` are correlated. The
     interval is Bonett and Wright's for Spearman's (Psychometrika 65, 2000), with as many examples fewer as are given.

@@ -54,7 +54,7 @@ def measured(folder: Path, recipe: Recipe) -> dict[str, float]:
     spectral = float(sum(torch.linalg.matrix_norm(each.weight.flatten(1), 2).log() for each in layers))
     margin = margins(training.outputs(net, x), y)
     start = list(training.kept(folder, recipe, ".start").parameters())
-    apart = [float((one - other).square().sum()) for one, other in zip(net.parameters(), start, strict=True)]
+    apart = [float((one - other).detach().square().sum()) for one, other in zip(net.parameters(), start, strict=True)]
     return {
         "parameters": float(sum(each.numel() for each in net.parameters())),
         "margin": margin,

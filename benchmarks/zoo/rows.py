@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.zoo import factors, score
+from benchmarks.zoo import score
 from benchmarks.zoo.factors import GRID, Recipe
 from benchmarks.zoo.training import LEAST
 
@@ -115,8 +115,3 @@ def half(rows: list[Row], family: str, seed: int | None, corrupted: bool | None 
         and (seed is None or row["seed"] == seed)
         and (corrupted is None or (row["corruption"] > 0) == corrupted)
     ]
-
-
-def all_recipes() -> list[Recipe]:
-    """As `factors.every` has them."""
-    return factors.every()

@@ -1,10 +1,8 @@
 """Writes docs/evidence/ and the tables of docs/evidence.md, and renders that page for the service."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from benchmarks.zoo import choices, comparing, findings, pictures, score, series, tables
 from benchmarks.zoo import rows as table
@@ -47,8 +45,3 @@ def filled(text: str, made: Mapping[str, str]) -> str:
         return f"{found[1]}{made[found[2]]}{found[3]}"
 
     return BLOCK.sub(block, text)
-
-
-def dumped(value: Any) -> str:
-    """As compact JSON."""
-    return json.dumps(value, separators=(",", ":"))

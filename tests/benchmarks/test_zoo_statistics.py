@@ -1,4 +1,4 @@
-"""The zoo's statistics: equal to slow direct computations, right on simulated zoos, and blind where there is nothing."""
+"""The zoo's statistics: equal to slow direct computations, right on simulated zoos, blind where nothing is."""
 
 import itertools
 import math
@@ -62,7 +62,7 @@ def test_the_pgdl_score_of_the_gap_itself_is_all_there_is() -> None:
 
 
 def test_what_a_hyper_parameter_tells_is_no_information() -> None:
-    """A gap that is an axis's doing, and a measure that sees that axis alone, score nothing; a marginal tau would be high."""
+    """A gap that is an axis's doing, and a measure that sees that axis alone, score nothing, however high their tau."""
     axes = factorial(2, 2, 2, 2, 2)
     random = RNG(3)
     gap = 10 * axes["a"] + random.normal(size=32)
@@ -82,7 +82,7 @@ def test_the_permutation_null_holds_its_level() -> None:
 
 
 def test_psi_sees_each_axis_alone() -> None:
-    """A measure that goes with the gap along one axis and against it along another has psi 1 and -1; their mean is psi."""
+    """A measure that goes with the gap along one axis and against it along another has psi 1 and -1."""
     axes = factorial(2, 3, 2)
     gap = 100 * axes["a"] + 10 * axes["b"] + axes["c"]
     found = granulated(100 * axes["a"] - 10 * axes["b"] + 0 * axes["c"], gap, axes)
