@@ -49,15 +49,15 @@ class Recipe:
         return {name: float(value) for name, value in asdict(self).items() if name not in skip}
 
 
-# Each value is combined with each other one. `seed` is last, so that whole halves can be told apart: 0 and 1.
+# Each value is combined with each other one. The two seeds are the two halves: choices are made on 0, reported on 1.
 AXES: dict[str, dict[str, Sequence[Any]]] = {
     "mlp": {
+        "decay": (0.0, 0.1),  # first, so that the first half of what is made is a factorial of all others
         "corruption": (0.0, 0.2),
         "width": (64, 160),
         "depth": (1, 3),
         "norm": (False, True),
         "dropout": (0.0, 0.1),
-        "decay": (0.0, 0.1),
         "rate": (2e-3, 6e-3),
         "batch": (128,),
         "seed": (0, 1),

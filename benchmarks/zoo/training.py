@@ -36,7 +36,9 @@ def train(folder: Path, recipes: list[Recipe]) -> None:
             continue
         told.parent.mkdir(parents=True, exist_ok=True)
         row = make(folder, recipe)
-        told.write_text(json.dumps(row, indent=1) + "\n")
+        whole = told.with_suffix(".part")
+        whole.write_text(json.dumps(row, indent=1) + "\n")
+        whole.rename(told)
         print(
             f"{number + 1}/{len(recipes)} {recipe.name}: {row['epochs']} epochs, {row['seconds']:.1f} s, "
             f"training {row['training']['accuracy']:.3f}, test {row['test']['accuracy']:.3f}",

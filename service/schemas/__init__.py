@@ -37,6 +37,7 @@ from service.schemas.keys import DAY, SCOPES, Key, Keys, MadeKey, NewKey, Rotati
 from service.schemas.points import CurvePoint
 from service.schemas.preprocessing import Preprocessing
 from service.schemas.result import Cost, Layer, Measured, Progress, Provenance, Result, Site
+from service.schemas.standing import Standing
 from service.schemas.webhooks import (
     EVENTS,
     TEST,
@@ -121,6 +122,7 @@ __all__ = [
     "SigningKey",
     "SigningKeys",
     "Site",
+    "Standing",
     "State",
     "Strict",
     "Targeted",
