@@ -68,7 +68,8 @@ def _curves(path: Path, rows: list[tuple[dict[str, str], float, float]], panels:
             if name.startswith("dropout") and float(label):
                 axis.axvline(float(label), color=colour, linestyle=":", linewidth=1)
         axis.set(title=title, xlabel=LOST, xlim=(0, 1), ylim=(0, 1.02))
-        axis.legend(fontsize=7)
+        if labels:
+            axis.legend(fontsize=7)
     axes[0][0].set_ylabel("training accuracy")
     _save(path, figure)
 
@@ -87,7 +88,8 @@ def _scatter(path: Path, zoo: list[Row], target: str, label: str) -> None:
                     x, y = table.column(same, "score"), table.column(same, target)
                     axis.scatter(x, y, 8, colour, marker, alpha=0.6, linewidths=0, label=told)
         axis.set(title=f"{family}, {'a fifth wrong' if corrupted else 'true labels'}", xlabel="score")
-        axis.legend(fontsize=6)
+        if rows:
+            axis.legend(fontsize=6)
     axes[0].set_ylabel(label)
     figure.tight_layout()
     _save(path, figure)
