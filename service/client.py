@@ -11,7 +11,7 @@ import ipaddress
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -251,10 +251,8 @@ def _explained(http: httpx2.Client) -> Iterator[None]:
     try:
         yield
     except (httpx2.TransportError, httpx2.InvalidURL) as error:
-        reason = str(error) or type(error).__name__
-        raise Unreachable(
-            f"No answer from {http.base_url}: {reason}. Is the service running there? `lesion serve` starts one."
-        ) from error
+        why = f"{http.base_url}: {str(error) or type(error).__name__}"
+        raise Unreachable(f"No answer from {why}. Is the service running there? `lesion serve` starts one.") from error
 
 
 def _accept(answer: httpx2.Response) -> None:
@@ -262,11 +260,10 @@ def _accept(answer: httpx2.Response) -> None:
     if answer.is_success:
         return
     answer.read()
-    try:
-        problem = answer.json()
-    except ValueError:
-        problem = None
-    raise Refused(problem) if isinstance(problem, dict) else _not_understood(answer)
+    with suppress(ValueError):
+        if isinstance(problem := answer.json(), dict):
+            raise Refused(problem)
+    raise _not_understood(answer)
 
 
 def _read(kind: type[T], answer: httpx2.Response) -> T:

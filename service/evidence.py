@@ -13,7 +13,7 @@ def page() -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Evidence · Lesion</title>'
         '<link rel="icon" href="/page/icon.svg" type="image/svg+xml">'
-        '<link rel="stylesheet" href="/page/page.css"></head><body>'
+        '<link rel="stylesheet" href="/page/page.css"><link rel="stylesheet" href="/page/parts.css"></head><body>'
         '<header class="top"><a class="brand" href="/"><img src="/page/icon.svg" alt="" width="28" height="28">Lesion'
         '</a><nav aria-label="Lesion"><a href="/">Evaluations</a><a href="/docs">API</a><a href="/problems">Errors</a>'
         '<a href="/evidence">Evidence</a></nav></header>'

@@ -1,7 +1,5 @@
 """What was chosen on the first half of the zoo, before the second was looked at."""
 
-import numpy as np
-
 from benchmarks.zoo import rows as table
 from benchmarks.zoo.granulated import granulated, overall
 from benchmarks.zoo.rows import READINGS, RIVALS, Row
@@ -33,7 +31,7 @@ def _psi(zoo: list[Row], name: str) -> float | None:
 def made(zoo: list[Row]) -> dict[str, str]:
     """The table of readings that were compared on the choosing half: those networks that every reading is known of."""
     known = [row for row in zoo if all(row[name] is not None for name in READINGS)]
-    text = "| reading | mean psi with the gap, choosing half |\n|---|---|\n"
+    text = "| reading | mean psi with the gap (below 0: predicts) |\n|---|---|\n"
     for name in READINGS:
         psi = _psi(known, name)
         text += f"| {name} | {'not known' if psi is None else f'{psi:+.2f}'} |\n"
@@ -41,10 +39,3 @@ def made(zoo: list[Row]) -> dict[str, str]:
     text += f"\nTurned round, since less of it went with a larger gap: {', '.join(turned) or 'none'}.\n"
     networks = len(table.half(known, FAMILY, HALF))
     return {"choices": f"{text}Of {networks} networks whose {len(READINGS)} readings are all known.\n"}
-
-
-def best(zoo: list[Row]) -> str:
-    """The reading whose mean psi on the choosing half is furthest below zero."""
-    known = [row for row in zoo if all(row[name] is not None for name in READINGS)]
-    found = {name: _psi(known, name) for name in READINGS}
-    return min(found, key=lambda name: np.inf if found[name] is None else float(found[name] or 0.0))

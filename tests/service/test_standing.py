@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from service import evidence
 from service.schemas import Estimate, ModelFound, Result, Site
 from service.standing import populations, standing
 from tests.service import answers
-from tests.service.api.conftest import MODEL_FOUND, Api
+from tests.service.api.conftest import MODEL_FOUND
 
 
 def fitting(**changes: Any) -> Result:
@@ -83,36 +82,12 @@ def test_without_a_score_nothing_stands() -> None:
     assert standing(answers.refused(), model()).higher_than is None
 
 
-def test_the_service_says_it(api: Api) -> None:
-    """Over HTTP and in the report, of a model of another kind: the same sentence, and why."""
-    made = api.client.post("/v1/evaluations", json=api.uploaded()).json()["id"]
-    assert api.client.get(f"/v1/evaluations/{made}/standing").json()["type"] == "/problems/not-ready"
-    api.finish(made)
-    told = api.client.get(f"/v1/evaluations/{made}/standing").json()
-    assert told["higher_than"] is None
-    assert any("3 classes" in reason for reason in told["reasons"])
-    assert "Not comparable with the networks" in api.client.get(f"/v1/evaluations/{made}/report.html").text
-    cancelled = api.client.post("/v1/evaluations", json=api.uploaded() | {"config": {"seed": 2}}).json()["id"]
-    api.client.delete(f"/v1/evaluations/{cancelled}")
-    assert api.client.get(f"/v1/evaluations/{cancelled}/standing").json()["type"] == "/problems/conflict"
-
-
 def test_the_shipped_populations_are_sound() -> None:
     """At least 96 networks in all, scores in order, none of them out of reach."""
     for each in populations():
         assert list(each.scores) == sorted(each.scores)
         assert -0.2 < each.scores[0] < each.scores[-1] < 1
     assert sum(len(each.scores) for each in populations()) >= 96
-
-
-def test_the_evidence_is_a_page_that_loads_nothing(api: Api) -> None:
-    """What docs/evidence.md says, pictures within, and no script."""
-    answer = api.client.get("/evidence")
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert "script-src" not in answer.headers["content-security-policy"]
-    assert "<script" not in answer.text
-    assert 'src="evidence/' not in answer.text, "a picture that is not within the page"
-    assert evidence.FILE.read_text() in answer.text
 
 
 def test_results_hold_no_standing() -> None:
