@@ -1,6 +1,6 @@
 # Names for what scripts/ does; none of it needs make.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock examples coverage load scale chaos promises fuzz contract machine screenshots
+.PHONY: help setup demo serve test check format lock examples coverage load scale chaos promises fuzz contract machine screenshots zoo
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -63,6 +63,11 @@ fuzz: ## 20,000 damaged files of each format through the real readers; FUZZ="--f
 contract: ## requests made up from the OpenAPI document: does the API do what it says?
 	scripts/setup
 	.venv/bin/python -m benchmarks.contract
+
+zoo: ## does the score predict? 600 small networks trained, scored over HTTP and judged; an hour or two, can be stopped
+	scripts/setup
+	.venv/bin/python -P -m benchmarks.zoo zoo-data
+	scripts/evidence
 
 screenshots: ## the pictures of the page in docs/images; needs Chromium
 	scripts/screenshots

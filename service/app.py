@@ -20,6 +20,7 @@ from service.api import (
     comparisons,
     document,
     evaluations,
+    evidence,
     health,
     keys,
     page,
@@ -28,6 +29,7 @@ from service.api import (
     reports,
     signing_keys,
     staging,
+    standings,
     units,
     webhooks,
 )
@@ -67,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     for noun in artifacts.NOUNS:
         app.include_router(artifacts.routes(noun))
     app.include_router(units.router)
+    app.include_router(standings.router)
     app.include_router(comparisons.router)
     app.include_router(policies.router)
     app.include_router(webhooks.router)
@@ -75,6 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics_route.router)
     app.include_router(problem_pages.router)
+    app.include_router(evidence.router)
     page.mount(app)
     app.state.crowds = Crowds()
     app.add_middleware(Admission, app.state.crowds)

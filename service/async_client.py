@@ -114,6 +114,10 @@ class AsyncClient:
         """One evaluation, once it has ended or `wait` seconds have passed."""
         return await self._run(exchanges.evaluation(evaluation, wait))
 
+    async def standing(self, evaluation: str) -> schemas.Standing:
+        """Where the score stands among networks of its kind; raises `Refused` while there is none."""
+        return read(schemas.Standing, await self._ask("GET", f"/v1/evaluations/{evaluation}/standing"))
+
     async def cancel(self, evaluation: str) -> schemas.Evaluation:
         """Cancel an evaluation; raises `Refused` if it has succeeded or failed already."""
         return read(schemas.Evaluation, await self._ask("DELETE", f"/v1/evaluations/{evaluation}"))

@@ -121,6 +121,10 @@ class Client:
         """One evaluation, once it has ended or `wait` seconds have passed."""
         return self._run(exchanges.evaluation(evaluation, wait))
 
+    def standing(self, evaluation: str) -> schemas.Standing:
+        """Where the score stands among networks of its kind; raises `Refused` while there is none."""
+        return read(schemas.Standing, self._ask("GET", f"/v1/evaluations/{evaluation}/standing"))
+
     def cancel(self, evaluation: str) -> schemas.Evaluation:
         """Cancel an evaluation; raises `Refused` if it has succeeded or failed already."""
         return read(schemas.Evaluation, self._ask("DELETE", f"/v1/evaluations/{evaluation}"))

@@ -74,7 +74,8 @@ def page(title: str, shown: list[Explained]) -> str:
         '<link rel="stylesheet" href="/page/page.css"></head><body>'
         '<header class="top"><a class="brand" href="/"><img src="/page/icon.svg" alt="" width="28" height="28">Lesion'
         '</a><nav aria-label="Lesion"><a href="/">Evaluations</a><a href="/docs">API</a><a href="/problems">Errors</a>'
-        f"</nav></header><main>{back}<h1>{escape(title)}</h1>{sections}</main></body></html>\n"
+        f'<a href="/evidence">Evidence</a></nav></header><main>{back}<h1>{escape(title)}</h1>{sections}</main></body>'
+        "</html>\n"
     )
 
 

@@ -8,7 +8,7 @@ from html import escape
 
 from service import __version__, plots
 from service.measures import metric
-from service.schemas import Estimate, Evaluation, Result
+from service.schemas import Estimate, Evaluation, Result, Standing
 
 STYLE = """
 :root { color-scheme: light dark; --text: #16191d; --quiet: #59616b; --edge: #d9dde3; --ground: #fff }
@@ -30,8 +30,8 @@ POLICY = (
 )
 
 
-def html(evaluation: Evaluation, result: Result) -> str:
-    """The whole document. Equal results give equal bytes."""
+def html(evaluation: Evaluation, result: Result, standing: Standing | None = None) -> str:
+    """The whole document, with where the score stands if that is known. Equal results give equal bytes."""
     title = f"{evaluation.model[7:15]} on {evaluation.dataset[7:15]}"
     picture = base64.b64encode(plots.svg(result, title)).decode()
     drawn = escape(
@@ -43,6 +43,7 @@ def html(evaluation: Evaluation, result: Result) -> str:
         f'<p class="quiet">{escape(evaluation.id)}, ended {escape(ended)}, by Lesion {escape(version)}</p>',
         f'<p class="score">{_number(result.score)}</p>',
         f"<p>{escape(meaning(result))}</p>",
+        "" if standing is None else f'<p class="quiet">{escape(standing.sentence)}</p>',
         _verdict(result),
         _listed("Beware", result.warnings),
         f'<img alt="{drawn}" src="data:image/svg+xml;base64,{picture}">',

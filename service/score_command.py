@@ -37,6 +37,7 @@ def run(order: Order) -> int:
     try:
         with reached(order.server, order.data, errors) as client:
             answer = _followed(client, order, errors)
+            standing = None if order.as_json else _standing(client, answer)
     except (ClientError, CannotStartError, OSError) as error:
         errors.print(terminal.visible(str(error)), style="bold red", soft_wrap=True)
         return NOT_JUDGED
@@ -46,7 +47,7 @@ def run(order: Order) -> int:
         # To stdout as it is: a console would wrap it.
         print(json.dumps(answer.model_dump(mode="json"), indent=2, ensure_ascii=False))  # noqa: T201
     else:
-        _print(order, answer, errors)
+        _print(order, answer, standing, errors)
     return DONE if answer.result is not None and answer.result.score is not None else NOT_JUDGED
 
 
@@ -63,12 +64,24 @@ def _followed(client: Client, order: Order, errors: Console) -> Evaluation:
             raise
 
 
-def _print(order: Order, answer: Evaluation, errors: Console) -> None:
+def _standing(client: Client, answer: Evaluation) -> str | None:
+    """Where the score stands; nothing of a server that is older than standings."""
+    if answer.result is None or answer.result.score is None:
+        return None
+    try:
+        return client.standing(answer.id).sentence
+    except ClientError:
+        return None
+
+
+def _print(order: Order, answer: Evaluation, standing: str | None, errors: Console) -> None:
     if answer.result is None:
         errors.print(terminal.failure(answer))
         return
     out = terminal.console()
     out.print(terminal.summary(answer, answer.result))
+    if standing is not None:
+        out.print(terminal.visible(standing), style="dim")
     terminal.curves(out, {order.model.name: answer.result})
     if answer.result.analyses is not None:
         out.print(findings.shown(answer.result.analyses, answer.id))

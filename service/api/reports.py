@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 
 from service import ci_reports, problems, report, schemas
-from service.api import answers
+from service.api import answers, standings
 from service.api.deps import Caller, ReadDb, Responses, Used, documented, may
 from service.store import evaluations
 
@@ -24,12 +24,14 @@ WRITTEN: Responses = {
 )
 def show(caller: Annotated[Caller, may("evaluations:read")], db: ReadDb, backends: Used, id: str) -> HTMLResponse:
     """Give the report: score, meaning, curve and provenance as one HTML file, to send on or to keep."""
-    evaluation = answers.evaluation(evaluations.get(db, caller.tenant, id), backends.signer)
+    row = evaluations.get(db, caller.tenant, id)
+    evaluation = answers.evaluation(row, backends.signer)
     if evaluation.result is None:
         if evaluation.state in schemas.ENDED:
             raise problems.Conflict(f"The evaluation has {evaluation.state}; there is nothing to report.")
         raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
-    return HTMLResponse(report.html(evaluation, evaluation.result), headers={"Content-Security-Policy": report.POLICY})
+    html = report.html(evaluation, evaluation.result, standings.of(db, row, evaluation.result))
+    return HTMLResponse(html, headers={"Content-Security-Policy": report.POLICY})
 
 
 @router.get(

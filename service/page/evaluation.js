@@ -60,9 +60,20 @@ function title({ model, dataset }) {
 }
 
 function ended(now) {
-  if (now.result) return found(now);
+  if (now.result) return found(now, standing(now));
   if (now.problem) return [problemBox(now.problem)];
   return [card("Cancelled", el("p", {}, "Nothing was scored. The same model, dataset and config may be sent again."))];
+}
+
+/** Where the score stands among networks of its kind; empty until that is known. */
+function standing({ id, result }) {
+  const said = el("p", { class: "hint" });
+  if (result.score) {
+    call(`/v1/evaluations/${id}/standing`)
+      .then(({ sentence }) => fill(said, sentence, " ", el("a", { href: "/evidence" }, "What a score is worth")))
+      .catch(() => {}); // the score itself is told all the same
+  }
+  return said;
 }
 
 /** What is seen while it runs: how far it is, and the interval as it closes. */

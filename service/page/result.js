@@ -9,13 +9,13 @@ import { confidence, count, interval, meaning, metric, number, plural } from "./
 
 const UNBOUNDED = ["cross_entropy", "r2"]; // metrics that are no share of the examples
 
-/** Cards, in the order in which they matter. */
-export function found(evaluation) {
+/** Cards, in the order in which they matter. standing: a paragraph on how the score compares. */
+export function found(evaluation, standing) {
   const { result } = evaluation;
   const curve = result.curve.length > 0 && card("The curve", ...drawn([{ name: metric(result), result }]));
   const each = result.layers.length > 0 && card("Each layer alone", layers(result));
   return [
-    el("div", { class: "columns" }, score(result), el("div", {}, curve, each)),
+    el("div", { class: "columns" }, score(result, standing), el("div", {}, curve, each)),
     result.gate && checked(result.gate),
     ...analysed(evaluation),
     result.warnings.length > 0 && card("Beware", el("ul", {}, result.warnings.map((warning) => el("li", {}, warning)))),
@@ -23,7 +23,7 @@ export function found(evaluation) {
   ];
 }
 
-function score(result) {
+function score(result, standing) {
   return card(
     "Score",
     el(
@@ -36,6 +36,7 @@ function score(result) {
     result.score && el("div", { class: "live-bar" }, bar(result.score, range([result.score]), [0, 1])),
     result.score && el("div", { class: "ends hint", "aria-hidden": "true" }, el("span", {}, "0: all lost"), el("span", {}, "1: unhurt")),
     el("p", { class: "meaning" }, meaning(result)),
+    standing,
     result.gate?.reasons && el("ul", {}, result.gate.reasons.map((reason) => el("li", {}, reason))),
   );
 }

@@ -49,6 +49,7 @@ from service.schemas.keys import DAY, SCOPES, Key, Keys, MadeKey, NewKey, Rotati
 from service.schemas.points import CurvePoint
 from service.schemas.preprocessing import Preprocessing
 from service.schemas.result import Against, Cost, Layer, Measured, Progress, Provenance, Result, Site
+from service.schemas.standing import Standing
 from service.schemas.webhooks import (
     EVENTS,
     TEST,
@@ -143,6 +144,7 @@ __all__ = [
     "SigningKey",
     "SigningKeys",
     "Site",
+    "Standing",
     "State",
     "Strict",
     "Targeted",
