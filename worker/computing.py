@@ -63,6 +63,11 @@ class Computing:
         """Is the model's process there?"""
         return self._model is not None
 
+    @property
+    def pid(self) -> int | None:
+        """The id of the process that holds the model, while there is one."""
+        return None if self._model is None else self._model.pid
+
     def kill(self) -> None:
         """Make whatever is waited for fail at once, for good. Called from another thread."""
         self._children.kill()

@@ -1,43 +1,26 @@
 """A network with masks in it, ready to run in onnxruntime: outputs(inputs, examples, lesions, masks), CPU or CUDA."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import NDArray
 
-from worker.ablation import activations, batches, flops, graft, sites
+from worker.ablation import activations, batches, feeding, flops, graft, sessions, sites
+from worker.ablation.feeding import Array, Inputs, Ints, how_many
 from worker.ablation.graft import Clamp, Means
+from worker.ablation.sessions import Device, NetworkError, Session
 from worker.ablation.sites import Site
 
-Array = NDArray[Any]
+__all__ = ["Array", "Device", "Floats", "Inputs", "Ints", "Masks", "Network", "NetworkError", "how_many"]
+
 Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 Masks = Sequence[NDArray[np.bool_]]
-Inputs = Mapping[str, Array]  # for each input, one example a row; an array without axes goes into every run as it is
-Device = Literal["cpu", "cuda"]
-
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-
-
-# What onnxruntime puts before its own words: a file where it was built, a line, and a C++ function with its types.
-SOURCES = re.compile(r"/onnxruntime_src/\S+:\d+ (?:[\w:&*<>, ~]|\([^()]*\))*?\([^()]*\)(?: const)? ?")
-
-
-class NetworkError(Exception):
-    """The model cannot be loaded or run; the message is the library's, without the place in its sources."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(SOURCES.sub("", message))
-
-    @property
-    def of_memory(self) -> bool:
-        """Was it for want of memory?"""
-        return "alloc" in str(self).lower()
+Found = TypeVar("Found")
+BOUND = 1e30  # an activation beyond it, or NaN, is no number to multiply by zero
 
 
 class Network:
@@ -66,21 +49,41 @@ class Network:
         self.in_company = batches.scaled_together(read)
         self.alone = self.in_company is not None
         self._largest: dict[tuple[tuple[int, ...], ...], int] = {}
-        self._masked: onnxruntime.InferenceSession | None = None
-        self._shown: onnxruntime.InferenceSession | None = None
-        self._noisy: onnxruntime.InferenceSession | None = None
+        self._masked: Session | None = None
+        self._shown: Session | None = None
+        self._noisy: Session | None = None
         self._scope: list[Site] = []
+        self._clamp: tuple[Clamp, Means | None] = ("zero", None)
+        self._runs = ThreadPoolExecutor(sessions.side_by_side(threads, device), "run")
 
     def mask(self, names: Sequence[str], clamp: Clamp, means: Means | None = None) -> None:
         """Put masks at the sites of these names, in this order. Raises KeyError for a name that is no site's."""
         by_name = {site.name: site for site in self.sites}
         self._scope, self._shown, self._noisy = [by_name[name] for name in names], None, None
+        self._clamp = clamp, means
+        self._masked = self._session(self._grafted(bounded=False), [self._output])
+
+    def multiply(self, inputs: Inputs) -> bool:
+        """Zero units by multiplying, if no activation is unbounded on these few inputs; `mask` comes first.
+
+        Choosing costs more: of a transformer's pass a fourth, where multiplying costs a fiftieth.
+        """
+        if self._clamp[0] != "zero" or not self._scope:
+            return False
+        _, sizes = self.activations(inputs, np.arange(how_many(inputs)))
+        if not (sizes < BOUND).all():  # nor where one is NaN
+            return False
+        self._masked, self._shown = self._session(self._grafted(bounded=True), [self._output]), None
+        return True
+
+    def _grafted(self, bounded: bool) -> ir.Model:
         model = self._model()
+        clamp, means = self._clamp
         try:
-            graft.Graft(self._scope, clamp, means, self.fixed_batch)(model)
+            graft.Graft(self._scope, clamp, means, self.fixed_batch, bounded)(model)
         except Exception as error:
             raise NetworkError(f"its sites cannot be masked: {error.__cause__ or error}") from error
-        self._masked = self._session(model, [self._output])
+        return model
 
     def batch(self, inputs: Inputs) -> int:
         """How many examples go into one run: what the model fixes, else as many as such examples allow memory for."""
@@ -139,10 +142,9 @@ class Network:
         session = self._session(model, names)
         totals = [np.zeros(size) for site in self._scope for size in graft.mean_sizes(site)]
         count = how_many(inputs)
-        for rows, taken in self._batches(inputs, np.arange(count)):
-            # A branch that is not taken gives one row, of zeros.
-            for total, mean in zip(totals, self._run(session, self._feed(inputs, rows)), strict=True):
-                total += mean[:taken].astype(np.float64).sum(axis=0)
+        for sums in self._each(inputs, np.arange(count), lambda rows, taken: self._summed(session, inputs, rows, taken)):
+            for total, own in zip(totals, sums, strict=True):
+                total += own
         each = iter((total / count).astype(np.float32) for total in totals)
         return [np.concatenate([next(each) for _ in site.exits]) for site in self._scope]
 
@@ -155,11 +157,13 @@ class Network:
             model = self._model()
             graft.show_means(model, self._scope, sizes=True)
             self._shown = self._session(model, activations.names(self._scope))
-        parts = []
-        for rows, taken in self._batches(inputs, np.arange(len(examples))):
-            shown = self._run(self._shown, self._feed(inputs, examples[rows]))
-            parts.append(activations.joined(self._scope, shown, taken))
-        means, sizes = zip(*parts, strict=True)
+        shown = self._shown
+
+        def run(rows: Ints, taken: int) -> tuple[Floats, Floats]:
+            found = sessions.run(shown, feeding.feed(self.inputs, inputs, examples[rows]))
+            return activations.joined(self._scope, found, taken)
+
+        means, sizes = zip(*self._each(inputs, np.arange(len(examples)), run), strict=True)
         return np.concatenate(means), np.concatenate(sizes)
 
     def outputs(self, inputs: Inputs, examples: Ints, lesions: Ints, masks: Masks) -> Floats:
@@ -167,11 +171,11 @@ class Network:
 
         masks: bool[L, units] for each masked site, in the order given to `mask`; True = kept.
         """
-        parts = [
-            self._outputs(inputs, examples[trials], lesions[trials], masks)[:taken]
-            for trials, taken in self._batches(inputs, np.arange(len(examples)))
-        ]
-        return np.concatenate(parts)
+
+        def run(trials: Ints, taken: int) -> Floats:
+            return self._outputs(inputs, examples[trials], lesions[trials], masks)[:taken]
+
+        return np.concatenate(list(self._each(inputs, np.arange(len(examples)), run)))
 
     def noisy(self, inputs: Inputs, examples: Ints, noise: Sequence[Floats]) -> Floats:
         """Outputs float32[T, *tail] with noise added to the sites of `mask`: float32[T, units] for each of them."""
@@ -179,16 +183,27 @@ class Network:
             model = self._model()
             graft.Graft(self._scope, "noise", None, self.fixed_batch)(model)
             self._noisy = self._session(model, [self._output])
-        parts = [
-            self._outputs(inputs, examples[trials], trials, noise, self._noisy)[:taken]
-            for trials, taken in self._batches(inputs, np.arange(len(examples)))
-        ]
-        return np.concatenate(parts)
+        session = self._noisy
+
+        def run(trials: Ints, taken: int) -> Floats:
+            return self._outputs(inputs, examples[trials], trials, noise, session)[:taken]
+
+        return np.concatenate(list(self._each(inputs, np.arange(len(examples)), run)))
 
     def _kept(self) -> Masks:
         # The intact network too runs through the masks: onnxruntime adds a residual within the convolution where no
         # mask stands between, and then the last bit differs.
         return [np.ones((1, site.units), np.bool_) for site in self._scope]
+
+    def _summed(self, session: Session, inputs: Inputs, rows: Ints, taken: int) -> list[NDArray[np.float64]]:
+        # A branch that is not taken gives one row, of zeros.
+        found = sessions.run(session, feeding.feed(self.inputs, inputs, rows))
+        return [mean[:taken].astype(np.float64).sum(axis=0) for mean in found]
+
+    def _each(self, inputs: Inputs, rows: Ints, run: Callable[[Ints, int], Found]) -> Iterable[Found]:
+        """What `run` gives for the rows of each batch and how many of them count, in order; some run side by side."""
+        each = list(self._batches(inputs, rows))
+        return self._runs.map(run, [rows for rows, _ in each], [taken for _, taken in each])
 
     def _batches(self, inputs: Inputs, rows: Ints) -> Iterator[tuple[Ints, int]]:
         """Rows for one run each, the last one repeated until it is full; and how many of them count."""
@@ -203,25 +218,17 @@ class Network:
     ) -> Floats:
         session = session or self._masked
         assert session is not None, "mask comes first"
-        feed = self._feed(inputs, examples)
+        feed = feeding.feed(self.inputs, inputs, examples)
+        kinds = {value.name: np.float32 if value.type == "tensor(float)" else np.bool_ for value in session.get_inputs()}
         for index, (site, mask) in enumerate(zip(self._scope, masks, strict=True)):
-            feed[graft.mask_name(index)] = mask[lesions].reshape(graft.mask_shape(site, len(examples)))
-        [found] = self._run(session, feed)
+            name = graft.mask_name(index)
+            feed[name] = mask[lesions].reshape(graft.mask_shape(site, len(examples))).astype(kinds[name], copy=False)
+        [found] = sessions.run(session, feed)
         if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiub" or found.shape[:1] != (len(examples),):
             shape = list(getattr(found, "shape", "none"))
             raise NetworkError(f"for {len(examples)} examples its output {self._output!r} has the shape {shape}")
         with np.errstate(over="ignore"):
             return found.astype(np.float32, copy=False)
-
-    def _feed(self, inputs: Inputs, rows: Ints) -> dict[str, Any]:
-        feed: dict[str, Any] = {}
-        for name, value in self.inputs.items():
-            if name not in inputs:
-                raise NetworkError(f"no array is given for its input {name!r}")
-            array = np.asarray(inputs[name][rows] if inputs[name].ndim else inputs[name])
-            is_scalar = value.shape is not None and len(value.shape) == 0
-            feed[name] = _cast(name, _only(name, array) if is_scalar else array, value.dtype)
-        return feed
 
     def _model(self) -> ir.Model:
         """A copy to edit."""
@@ -230,56 +237,5 @@ class Network:
         except Exception as error:
             raise NetworkError(f"its graph cannot be read: {error}") from error
 
-    def _session(self, model: ir.Model, outputs: list[str]) -> onnxruntime.InferenceSession:
-        kept = [value for value in model.graph.outputs if value.name in outputs]
-        model.graph.outputs[:] = kept
-        onnxruntime.disable_telemetry_events()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.use_deterministic_compute = True
-        # Waiting threads do not spin. With two threads, spinning saves 15 % on an idle machine (0.106 against 0.125 ms
-        # an example), but costs 37 % on a busy one (0.538 against 0.394), and workers share their machines.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4
-        try:
-            data = ir.serde.serialize_model(model).SerializeToString()
-            return onnxruntime.InferenceSession(data, options, providers=[PROVIDERS[self._device]])
-        except Exception as error:
-            raise NetworkError(str(error)) from error
-
-    def _run(self, session: onnxruntime.InferenceSession, feed: dict[str, Any]) -> list[Any]:
-        try:
-            return list(session.run(None, feed))
-        except Exception as error:
-            raise NetworkError(str(error)) from error
-
-
-def how_many(inputs: Inputs) -> int:
-    """How many examples there are. Raises `NetworkError` where no input has an axis for them."""
-    for array in inputs.values():
-        if array.ndim:
-            return len(array)
-    raise NetworkError("none of its inputs has an axis for examples")
-
-
-def _only(name: str, array: Array) -> Array:
-    """The one number for a whole run, which a dataset may hold once for each example. Raises `NetworkError`."""
-    if array.ndim and not (array == array.flat[0]).all():
-        raise NetworkError(f"its input {name!r} is one number for all examples, and theirs differ")
-    return np.asarray(array.reshape(-1)[0])
-
-
-def _cast(name: str, array: Array, wanted: ir.DataType | None) -> Array:
-    """The array as the network wants it. Raises `NetworkError` where that would change a value."""
-    dtype = np.dtype(np.float32) if wanted is None else np.dtype(wanted.numpy())
-    if array.dtype == dtype:
-        return array
-    with np.errstate(all="ignore"):
-        cast = array.astype(dtype)
-        same = np.can_cast(array.dtype, dtype, "safe") or np.array_equal(
-            cast.astype(array.dtype), array, equal_nan=array.dtype.kind == "f"
-        )
-    if not same:
-        raise NetworkError(f"the examples are {array.dtype} and its input {name!r} is {dtype}, which cannot hold them")
-    return cast
+    def _session(self, model: ir.Model, outputs: Sequence[str]) -> Session:
+        return sessions.opened(model, outputs, self._threads, self._device)

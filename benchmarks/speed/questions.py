@@ -1,0 +1,54 @@
+"""What is asked, of everyone alike: which networks, which forms of the question, how many passes an answer takes.
+
+No torch and nothing of Lesion's service: both environments import it.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+Form = Literal["network", "layer", "importance"]
+FORMS: tuple[Form, ...] = ("network", "layer", "importance")
+SIZES = (1_000, 10_000, 100_000)
+FRACTIONS = 21
+MET = 256  # examples that every unit meets when its importance is asked for, however large the dataset
+HALF, NORMAL = 0.01, 1.96  # of the interval that is asked for, at 95 %
+LEAST = 2  # orderings without which there is no interval at all
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network, the shape of one example, and how far apart one ordering's auc lies from another's.
+
+    part: examples on which a loop is timed. spread: the standard deviation of an ordering's auc, by form; measured by
+    `python -m benchmarks.speed make` and kept in the folder, so None here until then.
+    """
+
+    name: str
+    title: str
+    shape: tuple[int, ...]
+    part: int
+
+
+WORKLOADS = {
+    each.name: each
+    for each in (
+        Workload("mlp", "MLP 784-512-512-256-10 on MNIST", (784,), 2_000),
+        Workload("cnn", "CNN of 11 convolutions, 3 x 32 x 32", (3, 32, 32), 256),
+        Workload("residual", "ResNet-20, 3 x 32 x 32", (3, 32, 32), 512),
+        Workload("encoder", "transformer encoder, 4 blocks, 28 tokens", (28, 28), 512),
+        Workload("lite0", "EfficientNet-Lite0, 3 x 224 x 224", (3, 224, 224), 32),
+    )
+}
+
+
+def orderings(spread: float) -> int:
+    """How many orderings make the mean over them certain to HALF: (1.96 s / 0.01)^2, and never fewer than two."""
+    return max(ceil((NORMAL * spread / HALF) ** 2), LEAST)
+
+
+def passes(form: Form, units: list[int], examples: int, drawn: int) -> int:
+    """Forward passes of one example that a loop needs. units: of each site. drawn: orderings."""
+    if form == "importance":
+        return sum(units) * min(examples, MET)
+    return drawn * FRACTIONS * examples * (len(units) if form == "layer" else 1)
