@@ -185,7 +185,9 @@ class Computing:
             low, high = int(lesions[0]), int(lesions[-1]) + 1
             masks = drawn.masks if step >= len(examples) else [mask[low:high] for mask in drawn.masks]
             shift = 0 if step >= len(examples) else low
-            outputs = self._model.outputs(examples[part], lesions - shift, masks)
+            # Trials of the grid have much in common; those of `adaptive` have a lesion and an example of their own.
+            shared = self._config.estimator == "grid"
+            outputs = self._model.outputs(examples[part], lesions - shift, masks, shared)
             found.append(self._target.values(outputs, examples[part]))
         return np.asarray(np.concatenate(found))
 

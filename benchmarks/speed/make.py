@@ -10,7 +10,7 @@ from benchmarks.speed import data, networks
 from benchmarks.speed.questions import WORKLOADS
 
 # Examples and epochs: enough that there is something to lose.
-TRAINED = {"mlp": (20_000, 3), "cnn": (4_000, 3), "residual": (10_000, 2), "encoder": (10_000, 3)}
+TRAINED = {"mlp": (20_000, 3), "cnn": (1_500, 3), "residual": (3_000, 3), "encoder": (4_000, 3)}
 FIRST = 10_000  # of MNIST's training images; those before it are asked about
 
 

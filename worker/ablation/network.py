@@ -37,7 +37,7 @@ class Network:
 
     def __init__(self, model: bytes, output: str, threads: int = 1, device: Device = "cpu") -> None:
         """model: a serialized ONNX model, checked and with shapes inferred. output: the name of its class output."""
-        self._bytes, self._output = model, output
+        self._bytes, self.output = model, output
         self._threads, self._device = threads, device
         read = self._model()
         try:
@@ -48,39 +48,45 @@ class Network:
         self.fixed_batch = batches.exported_for(read)
         self.in_company = batches.scaled_together(read)
         self.alone = self.in_company is not None
+        self._work: dict[tuple[tuple[str, tuple[int, ...]], ...], tuple[int, int]] = {}
         self._largest: dict[tuple[tuple[int, ...], ...], int] = {}
         self._masked: Session | None = None
         self._shown: Session | None = None
         self._noisy: Session | None = None
-        self._scope: list[Site] = []
+        self.scope: list[Site] = []
+        self.multiplies = False
         self._clamp: tuple[Clamp, Means | None] = ("zero", None)
         self._runs = ThreadPoolExecutor(sessions.side_by_side(threads, device), "run")
 
     def mask(self, names: Sequence[str], clamp: Clamp, means: Means | None = None) -> None:
         """Put masks at the sites of these names, in this order. Raises KeyError for a name that is no site's."""
         by_name = {site.name: site for site in self.sites}
-        self._scope, self._shown, self._noisy = [by_name[name] for name in names], None, None
-        self._clamp = clamp, means
-        self._masked = self._session(self._grafted(bounded=False), [self._output])
+        self.scope, self._shown, self._noisy = [by_name[name] for name in names], None, None
+        self._clamp, self.multiplies = (clamp, means), False
+        self._masked = self.session(self.grafted())
 
     def multiply(self, inputs: Inputs) -> bool:
         """Zero units by multiplying, if no activation is unbounded on these few inputs; `mask` comes first.
 
         Choosing costs more: of a transformer's pass a fourth, where multiplying costs a fiftieth.
         """
-        if self._clamp[0] != "zero" or not self._scope:
+        if self._clamp[0] != "zero" or not self.scope:
             return False
         _, sizes = self.activations(inputs, np.arange(how_many(inputs)))
         if not (sizes < BOUND).all():  # nor where one is NaN
             return False
-        self._masked, self._shown = self._session(self._grafted(bounded=True), [self._output]), None
+        self.multiplies = True
+        self._masked, self._shown = self.session(self.grafted()), None
         return True
 
-    def _grafted(self, bounded: bool) -> ir.Model:
+    def grafted(self, places: Sequence[int] | None = None) -> ir.Model:
+        """A copy with the masks of all sites in scope, or of those at these places, numbered anew."""
         model = self._model()
         clamp, means = self._clamp
+        places = range(len(self.scope)) if places is None else places
+        scope, own = [self.scope[place] for place in places], means and [means[place] for place in places]
         try:
-            graft.Graft(self._scope, clamp, means, self.fixed_batch, bounded)(model)
+            graft.Graft(scope, clamp, own, self.fixed_batch, self.multiplies)(model)
         except Exception as error:
             raise NetworkError(f"its sites cannot be masked: {error.__cause__ or error}") from error
         return model
@@ -102,6 +108,15 @@ class Network:
         """What one pass of one such example costs, about, in multiplications: by arithmetic, the same everywhere."""
         tails = {name: inputs[name].shape[1:] for name in self.inputs if name in inputs and inputs[name].ndim}
         return max(self.multiply_adds(tails) or 0, 16 * batches.activation_bytes(self._model(), tails))
+
+    def work_and_weights(self, inputs: Inputs) -> tuple[int, int]:
+        """Multiply-adds of one pass of one such example, and how many weights there are."""
+        tails = tuple((name, inputs[name].shape[1:]) for name in self.inputs if name in inputs and inputs[name].ndim)
+        if tails not in self._work:
+            weights = self._model().graph.initializers.values()
+            size = sum(each.const_value.size for each in weights if each.const_value is not None)
+            self._work[tails] = (self.multiply_adds(dict(tails)) or 0, int(size))
+        return self._work[tails]
 
     def multiply_adds(self, tails: batches.Tails | None = None) -> int | None:
         """Multiply-adds of one pass of one example of these sizes; None where they leave an axis open."""
@@ -137,16 +152,16 @@ class Network:
     def means(self, inputs: Inputs) -> list[Floats]:
         """Mean activations over all inputs (and space): float32[sum of graft.mean_sizes] for each masked site."""
         model = self._model()
-        graft.show_means(model, self._scope)
-        names = [name for index, site in enumerate(self._scope) for name in graft.mean_names(index, site)]
-        session = self._session(model, names)
-        totals = [np.zeros(size) for site in self._scope for size in graft.mean_sizes(site)]
+        graft.show_means(model, self.scope)
+        names = [name for index, site in enumerate(self.scope) for name in graft.mean_names(index, site)]
+        session = self.session(model, names)
+        totals = [np.zeros(size) for site in self.scope for size in graft.mean_sizes(site)]
         count = how_many(inputs)
-        for sums in self._each(inputs, np.arange(count), lambda rows, taken: self._summed(session, inputs, rows, taken)):
+        for sums in self.each(inputs, np.arange(count), lambda rows, taken: self._summed(session, inputs, rows, taken)):
             for total, own in zip(totals, sums, strict=True):
                 total += own
         each = iter((total / count).astype(np.float32) for total in totals)
-        return [np.concatenate([next(each) for _ in site.exits]) for site in self._scope]
+        return [np.concatenate([next(each) for _ in site.exits]) for site in self.scope]
 
     def activations(self, inputs: Inputs, examples: Ints) -> tuple[Floats, Floats]:
         """Each unit's mean activation over space, and the mean of its size, its sign aside, for these examples.
@@ -155,15 +170,15 @@ class Network:
         """
         if self._shown is None:
             model = self._model()
-            graft.show_means(model, self._scope, sizes=True)
-            self._shown = self._session(model, activations.names(self._scope))
+            graft.show_means(model, self.scope, sizes=True)
+            self._shown = self.session(model, activations.names(self.scope))
         shown = self._shown
 
         def run(rows: Ints, taken: int) -> tuple[Floats, Floats]:
             found = sessions.run(shown, feeding.feed(self.inputs, inputs, examples[rows]))
-            return activations.joined(self._scope, found, taken)
+            return activations.joined(self.scope, found, taken)
 
-        means, sizes = zip(*self._each(inputs, np.arange(len(examples)), run), strict=True)
+        means, sizes = zip(*self.each(inputs, np.arange(len(examples)), run), strict=True)
         return np.concatenate(means), np.concatenate(sizes)
 
     def outputs(self, inputs: Inputs, examples: Ints, lesions: Ints, masks: Masks) -> Floats:
@@ -175,32 +190,32 @@ class Network:
         def run(trials: Ints, taken: int) -> Floats:
             return self._outputs(inputs, examples[trials], lesions[trials], masks)[:taken]
 
-        return np.concatenate(list(self._each(inputs, np.arange(len(examples)), run)))
+        return np.concatenate(list(self.each(inputs, np.arange(len(examples)), run)))
 
     def noisy(self, inputs: Inputs, examples: Ints, noise: Sequence[Floats]) -> Floats:
         """Outputs float32[T, *tail] with noise added to the sites of `mask`: float32[T, units] for each of them."""
         if self._noisy is None:
             model = self._model()
-            graft.Graft(self._scope, "noise", None, self.fixed_batch)(model)
-            self._noisy = self._session(model, [self._output])
+            graft.Graft(self.scope, "noise", None, self.fixed_batch)(model)
+            self._noisy = self.session(model, [self.output])
         session = self._noisy
 
         def run(trials: Ints, taken: int) -> Floats:
             return self._outputs(inputs, examples[trials], trials, noise, session)[:taken]
 
-        return np.concatenate(list(self._each(inputs, np.arange(len(examples)), run)))
+        return np.concatenate(list(self.each(inputs, np.arange(len(examples)), run)))
 
     def _kept(self) -> Masks:
         # The intact network too runs through the masks: onnxruntime adds a residual within the convolution where no
         # mask stands between, and then the last bit differs.
-        return [np.ones((1, site.units), np.bool_) for site in self._scope]
+        return [np.ones((1, site.units), np.bool_) for site in self.scope]
 
     def _summed(self, session: Session, inputs: Inputs, rows: Ints, taken: int) -> list[NDArray[np.float64]]:
         # A branch that is not taken gives one row, of zeros.
         found = sessions.run(session, feeding.feed(self.inputs, inputs, rows))
         return [mean[:taken].astype(np.float64).sum(axis=0) for mean in found]
 
-    def _each(self, inputs: Inputs, rows: Ints, run: Callable[[Ints, int], Found]) -> Iterable[Found]:
+    def each(self, inputs: Inputs, rows: Ints, run: Callable[[Ints, int], Found]) -> Iterable[Found]:
         """What `run` gives for the rows of each batch and how many of them count, in order; some run side by side."""
         each = list(self._batches(inputs, rows))
         return self._runs.map(run, [rows for rows, _ in each], [taken for _, taken in each])
@@ -220,13 +235,17 @@ class Network:
         assert session is not None, "mask comes first"
         feed = feeding.feed(self.inputs, inputs, examples)
         kinds = {value.name: np.float32 if value.type == "tensor(float)" else np.bool_ for value in session.get_inputs()}
-        for index, (site, mask) in enumerate(zip(self._scope, masks, strict=True)):
+        for index, (site, mask) in enumerate(zip(self.scope, masks, strict=True)):
             name = graft.mask_name(index)
             feed[name] = mask[lesions].reshape(graft.mask_shape(site, len(examples))).astype(kinds[name], copy=False)
+        return self.answer(session, feed, len(examples))
+
+    def answer(self, session: Session, feed: dict[str, Any], examples: int) -> Floats:
+        """What a session that gives the class output answers: float32[examples, *tail]."""
         [found] = sessions.run(session, feed)
-        if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiub" or found.shape[:1] != (len(examples),):
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiub" or found.shape[:1] != (examples,):
             shape = list(getattr(found, "shape", "none"))
-            raise NetworkError(f"for {len(examples)} examples its output {self._output!r} has the shape {shape}")
+            raise NetworkError(f"for {examples} examples its output {self.output!r} has the shape {shape}")
         with np.errstate(over="ignore"):
             return found.astype(np.float32, copy=False)
 
@@ -237,5 +256,6 @@ class Network:
         except Exception as error:
             raise NetworkError(f"its graph cannot be read: {error}") from error
 
-    def _session(self, model: ir.Model, outputs: Sequence[str]) -> Session:
-        return sessions.opened(model, outputs, self._threads, self._device)
+    def session(self, model: ir.Model, outputs: Sequence[str] | None = None) -> Session:
+        """A session of a model, which is changed: of its class output, or of others."""
+        return sessions.opened(model, outputs or [self.output], self._threads, self._device)
