@@ -1,6 +1,6 @@
 # Names for what scripts/ does; none of it needs make.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock examples coverage load chaos promises fuzz contract machine screenshots
+.PHONY: help setup demo serve test check format lock examples coverage load chaos promises fuzz contract machine screenshots speed
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -35,6 +35,13 @@ coverage: ## the long simulation: do 95 % intervals cover?
 load: ## how much the service bears: reads, submits, lists, uploads, too much, slow callers; OPTIONS="--case soak"
 	scripts/setup
 	.venv/bin/python -P -m benchmarks.load $(OPTIONS)
+
+speed: ## Lesion beside a loop over hooks, onnxruntime, Captum and nnsight; figures go to docs/speed.md, see there
+	scripts/setup
+	mkdir -p build/speed
+	.venv/bin/python -P -m benchmarks.speed make build/speed $(OPTIONS)
+	.venv/bin/python -P -m benchmarks.speed run build/speed $(OPTIONS)
+	.venv/bin/python -P -m benchmarks.speed tell build/speed
 
 machine: ## the store's state machine, 2,000 runs of 60 steps on both databases; half an hour
 	scripts/setup

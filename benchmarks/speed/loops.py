@@ -88,6 +88,21 @@ class Runtime:
         return np.asarray(found)
 
 
+class Unmasked:
+    """Nothing is lost: the network as it was exported, in onnxruntime. What is left to gain is told from it."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.places: list[Place] = []
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = THREADS
+        self._session = onnxruntime.InferenceSession(folder / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
+
+    def ask(self, x: Floats, masks: Masks) -> Floats:
+        """Logits."""
+        [found] = self._session.run(None, {"x": x})
+        return np.asarray(found)
+
+
 class _Exported(nn.Module):
     def __init__(self, hooks: Hooks) -> None:
         super().__init__()
@@ -202,4 +217,4 @@ class Captum:
         return found[0]
 
 
-LOOPS: dict[str, Any] = {"hooks": Hooks, "runtime": Runtime, "nnsight": Nnsight}
+LOOPS: dict[str, Any] = {"hooks": Hooks, "runtime": Runtime, "nnsight": Nnsight, "unmasked": Unmasked}

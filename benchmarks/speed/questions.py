@@ -18,26 +18,32 @@ LEAST = 2  # orderings without which there is no interval at all
 
 @dataclass(frozen=True)
 class Workload:
-    """A network, the shape of one example, and how far apart one ordering's auc lies from another's.
+    """A network, and the shape of one example.
 
-    part: examples on which a loop is timed. spread: the standard deviation of an ordering's auc, by form; measured by
-    `python -m benchmarks.speed make` and kept in the folder, so None here until then.
+    part: examples on which loops are timed. slow: too slow for several rounds of an intact pass over 10,000 examples.
+    largest: examples of the largest dataset that `adaptive` is timed on; an intact pass over more takes minutes.
     """
 
     name: str
     title: str
     shape: tuple[int, ...]
     part: int
+    slow: bool = False
+    largest: int = SIZES[-1]
+
+    def fits(self, examples: int) -> bool:
+        """Is `adaptive` timed on a dataset of so many?"""
+        return examples <= self.largest
 
 
 WORKLOADS = {
     each.name: each
     for each in (
         Workload("mlp", "MLP 784-512-512-256-10 on MNIST", (784,), 2_000),
-        Workload("cnn", "CNN of 11 convolutions, 3 x 32 x 32", (3, 32, 32), 256),
+        Workload("cnn", "CNN of 11 convolutions, 3 x 32 x 32", (3, 32, 32), 256, slow=True, largest=10_000),
         Workload("residual", "ResNet-20, 3 x 32 x 32", (3, 32, 32), 512),
         Workload("encoder", "transformer encoder, 4 blocks, 28 tokens", (28, 28), 512),
-        Workload("lite0", "EfficientNet-Lite0, 3 x 224 x 224", (3, 224, 224), 32),
+        Workload("lite0", "EfficientNet-Lite0, 3 x 224 x 224", (3, 224, 224), 32, slow=True, largest=1_000),
     )
 }
 

@@ -59,7 +59,8 @@ def _loop(asked: Any) -> dict[str, Any]:
     work = WORKLOADS[asked.workload]
     x, y = data.examples(work.name, asked.folder, 0, work.part)
     rival = LOOPS[asked.rival](work.name, asked.folder)
-    masks = [[mask[0] for mask in each] for each in lesions(asked.form, [place.units for place in rival.places])]
+    units = [place.units for place in rival.places]
+    masks = [[mask[0] for mask in each] for each in lesions(asked.form, units)] if units else [[]]
     batch = _fastest(lambda size: _timed(lambda: rival.ask(x[:size], masks[0]), min(size, len(x))), BATCHES)
     passes, right, began = 0, 0, time.perf_counter()
     while (seconds := time.perf_counter() - began) < asked.seconds:
