@@ -1,4 +1,4 @@
-"""The data: MNIST's 70,000 digits, in the shape that each network takes. 100,000 are those and some shifted by a pixel."""
+"""The data: MNIST's 70,000 digits, in the shape that each network takes; beyond them, the same shifted by a pixel."""
 
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,7 @@
 """Times Lesion on one question, in a process of its own with its own children: `python -m benchmarks.speed.lesion ...`.
 
-It goes the way of a worker: the model and the dataset out of a store, both read in sandboxed children, chunk after chunk
-computed in one, counted here, until the stop rule is content. Only the database's row is left out.
+It goes the way of a worker: the model and the dataset out of a store, both read in sandboxed children, chunk after
+chunk computed in one, counted here, until the stop rule is content. Only the database's row is left out.
 """
 
 import argparse
@@ -52,19 +52,25 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        subprocess.run([sys.executable, "-P", "-c", SAVE, str(asked.folder), asked.workload, str(asked.examples), place])
+        subprocess.run(
+            [sys.executable, "-P", "-c", SAVE, str(asked.folder), asked.workload, str(asked.examples), place]
+        )
         print(json.dumps(measured(asked, Path(place))))
 
 
 def _peak(pid: int) -> float:
-    """MiB that a process has had at most since it began its program. Its parent's, before that, would count in rusage."""
+    """MiB that a process had at most since it began its program; rusage counts its parent's before that."""
     [line] = [each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
 
 
 def config(form: str, estimator: str, orderings: int, seed: int, units: int = 0) -> dict[str, Any]:
     """What is asked of Lesion."""
-    asked: dict[str, Any] = {"seed": seed, "scope": "layer" if form == "layer" else "network", "limits": {"seconds": DAY}}
+    asked: dict[str, Any] = {
+        "seed": seed,
+        "scope": "layer" if form == "layer" else "network",
+        "limits": {"seconds": DAY},
+    }
     if form == "importance":
         return {**asked, "precision": 0.1, "analyses": ["importance"], "passes": units * MET}
     if estimator == "grid":

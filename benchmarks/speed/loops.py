@@ -95,7 +95,9 @@ class Unmasked:
         self.places: list[Place] = []
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = THREADS
-        self._session = onnxruntime.InferenceSession(folder / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            folder / f"{name}.onnx", options, providers=["CPUExecutionProvider"]
+        )
 
     def ask(self, x: Floats, masks: Masks) -> Floats:
         """Logits."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +34,7 @@ class Mlp(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         sizes = (784, 512, 512, 256)
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.acts = nn.ModuleList(nn.ReLU() for _ in self.layers)
         self.classifier = nn.Linear(sizes[-1], CLASSES)
 
@@ -60,7 +61,7 @@ class Convolution(nn.Module):
 
 
 class Cnn(nn.Module):
-    """Eleven convolutions at CIFAR's size, the paper's table of channels and strides (appendix A.2), and a classifier."""
+    """Eleven convolutions at CIFAR's size, with the channels and strides of the paper's appendix, and a classifier."""
 
     def __init__(self) -> None:
         super().__init__()

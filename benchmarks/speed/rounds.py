@@ -61,7 +61,9 @@ def _questions(work: Workload) -> Iterator[dict[str, Any]]:
 def _ask(folder: Path, rivals: str, asked: dict[str, Any], seconds: float) -> dict[str, Any]:
     who, form, name = asked["who"], asked["form"], asked["workload"]
     if who in (*RIVALS, "unmasked"):
-        return _answer([rivals, "-P", "-m", "benchmarks.speed.rivals", str(folder), who, name, form, "--seconds", str(seconds)])
+        return _answer(
+            [rivals, "-P", "-m", "benchmarks.speed.rivals", str(folder), who, name, form, "--seconds", str(seconds)]
+        )
     estimator = "adaptive" if who == "adaptive" else "grid"
     command = [sys.executable, "-P", "-m", "benchmarks.speed.lesion", str(folder), estimator, name, form]
     command += ["--examples", str(asked["examples"]), "--seed", str(asked["round"])]
@@ -92,5 +94,7 @@ def _units(folder: Path, rivals: str, name: str) -> None:
     path = folder / "units.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     if name not in known:
-        found = _answer([rivals, "-P", "-m", "benchmarks.speed.rivals", str(folder), "hooks", name, "network", "--seconds", "0"])
+        found = _answer(
+            [rivals, "-P", "-m", "benchmarks.speed.rivals", str(folder), "hooks", name, "network", "--seconds", "0"]
+        )
         path.write_text(json.dumps({**known, name: found["units"]}))

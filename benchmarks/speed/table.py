@@ -25,6 +25,17 @@ NAMES = {
     "unmasked": "onnxruntime, nothing lost",
 }
 START, END = "<!-- figures: written by `python -m benchmarks.speed tell` -->", "<!-- end of figures -->"
+LOOPS = ("question", "who", "passes/s (lowest, highest)", "measured", "against the hook loop", "peak MiB")
+PRECISE = (
+    "to ±0.01 at 95 %",
+    "examples",
+    "Lesion, adaptive: s (intact pass, trials)",
+    "its passes",
+    "hook loop: s",
+    "orderings, passes",
+    "ratio",
+    "child MiB",
+)
 Line = dict[str, Any]
 
 
@@ -45,7 +56,9 @@ def tell(folder: Path, docs: Path) -> None:
     page.write_text(f"{before}{START}\n\n{_machine()}\n{text}\n{END}{after}")
     with (docs / "speed.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["workload", "form", "who", "passes_a_second", "lowest", "highest", "measured", "batch", "peak_mib"])
+        writer.writerow(
+            ["workload", "form", "who", "passes_a_second", "lowest", "highest", "measured", "batch", "peak_mib"]
+        )
         writer.writerows(rows)
     _draw(rows, docs / "images" / "speed.svg")
 
@@ -88,8 +101,10 @@ class Figures:
         text = f"\n### {WORKLOADS[name].title}\n\n{floor['sites']} sites, {floor['units']:,} units, "
         text += f"{floor['million']:,.1f} million multiply-adds a pass"
         plain = self._rate("unmasked", "network")
-        text += f"; nothing lost, onnxruntime makes {_told(plain)} passes/s ({_told(plain and plain * floor['million'] / 1e3)} G multiply-adds/s)." if plain else "."
-        text += "\n\n| question | who | passes/s (lowest, highest) | measured | against the hook loop | peak MiB |\n|---|---|---:|---:|---:|---:|\n"
+        if plain:
+            work = _told(plain * floor["million"] / 1e3)
+            text += f"; nothing lost, onnxruntime makes {_told(plain)} passes/s ({work} G multiply-adds/s)"
+        text += ".\n\n" + _head(LOOPS, left=2)
         for form in FORMS:
             for who in (*rounds.RIVALS, "grid"):
                 text += self._row(form, who)
@@ -116,13 +131,16 @@ class Figures:
         for form in FORMS:
             rate = self._rate("grid", form)
             if rate:
-                told.append(f"{form} {self._floor[form]:.2f}, so {_told(plain / self._floor[form])} passes/s at the unmasked rate; {_told(rate)} measured")
+                best = _told(plain / self._floor[form])
+                told.append(
+                    f"{form} {self._floor[form]:.2f}, so {best} passes/s at the unmasked rate, {_told(rate)} made"
+                )
         against = self._ratio("grid", "captum", "importance")
         more = f" Importance against Captum: {_told(against)} times." if against else ""
         return f"\nShare of a pass that is left by arithmetic: {'; '.join(told)}.{more}\n"
 
     def _adaptive(self) -> str:
-        text = "\n| to ±0.01 at 95 % | examples | Lesion, adaptive: s (intact pass, trials) | its passes | hook loop: s | orderings, passes | ratio | child MiB |\n|---|---:|---:|---:|---:|---:|---:|---:|\n"
+        text = "\n" + _head(PRECISE, left=1)
         for form in FORMS[:2]:
             rate = self._rate("hooks", form)
             for examples in SIZES:
@@ -135,10 +153,11 @@ class Figures:
         own = [each["open_seconds"] + each["intact_seconds"] + each["seconds"] for each in found]
         needed = passes(form, self._units, examples, self.drawn(form))
         parts = [median(each[name] for each in found) for name in ("intact_seconds", "seconds")]
+        made, peak = median(each["passes"] for each in found), max(each["child_mib"] for each in found)
         return (
-            f"| {form} | {examples:,} | {median(own):.1f} ({parts[0]:.1f}, {parts[1]:.1f}) | "
-            f"{median(each['passes'] for each in found):,.0f} | {needed / rate:,.0f} (extrapolated) | "
-            f"{self.drawn(form)}, {needed:,} | {_told(needed / rate / median(own))} | {max(each['child_mib'] for each in found):,.0f} |\n"
+            f"| {form} | {examples:,} | {median(own):.1f} ({parts[0]:.1f}, {parts[1]:.1f}) | {made:,.0f} | "
+            f"{needed / rate:,.0f} (extrapolated) | {self.drawn(form)}, {needed:,} | {_told(needed / rate / median(own))} | "
+            f"{peak:,.0f} |\n"
         )
 
     def rows(self, name: str) -> list[list[Any]]:
@@ -153,6 +172,11 @@ class Figures:
                     ends = [round(each, 2) for each in (median(rates), min(rates), max(rates))]
                     found.append([name, form, who, *ends, measured, lines[0].get("batch"), round(peak)])
         return found
+
+
+def _head(columns: Sequence[str], left: int) -> str:
+    """The first two lines of a table."""
+    return f"| {' | '.join(columns)} |\n|{'---|' * left}{'---:|' * (len(columns) - left)}\n"
 
 
 def _told(value: float | None) -> str:

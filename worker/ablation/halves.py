@@ -10,8 +10,8 @@ from worker.ablation import graft, wiring
 
 @dataclass(frozen=True)
 class Halves:
-    """before: gives `crossing`, values of that name. behind: takes them, and the masks. rows: which of them have one row
-    for each example; the others follow from the batch's size alone.
+    """before: gives `crossing`, values of these names. behind: takes them, and the masks. rows: which of them have one
+    row for each example; the others follow from the batch's size alone.
     """
 
     before: ir.Model

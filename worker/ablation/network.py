@@ -48,7 +48,7 @@ class Network:
         self.fixed_batch = batches.exported_for(read)
         self.in_company = batches.scaled_together(read)
         self.alone = self.in_company is not None
-        self._work: dict[tuple[tuple[str, tuple[int, ...]], ...], tuple[int, int]] = {}
+        self._sizes: dict[tuple[tuple[str, tuple[int, ...]], ...], tuple[int, int, int]] = {}
         self._largest: dict[tuple[tuple[int, ...], ...], int] = {}
         self._masked: Session | None = None
         self._shown: Session | None = None
@@ -99,7 +99,7 @@ class Network:
         key = tuple(tails.values())
         if key not in self._largest:
             try:
-                self._largest[key] = batches.largest(self._model(), tails, self._device)
+                self._largest[key] = batches.largest(self._model(), tails, self._device, self.multiply_adds(tails))
             except Exception as error:
                 raise NetworkError(f"the size of its activations cannot be told: {error}") from error
         return self._largest[key]
@@ -109,14 +109,14 @@ class Network:
         tails = {name: inputs[name].shape[1:] for name in self.inputs if name in inputs and inputs[name].ndim}
         return max(self.multiply_adds(tails) or 0, 16 * batches.activation_bytes(self._model(), tails))
 
-    def work_and_weights(self, inputs: Inputs) -> tuple[int, int]:
-        """Multiply-adds of one pass of one such example, and how many weights there are."""
+    def size(self, inputs: Inputs) -> tuple[int, int, int]:
+        """Multiply-adds of one pass of one such example, how many weights there are, and how many nodes."""
         tails = tuple((name, inputs[name].shape[1:]) for name in self.inputs if name in inputs and inputs[name].ndim)
-        if tails not in self._work:
-            weights = self._model().graph.initializers.values()
-            size = sum(each.const_value.size for each in weights if each.const_value is not None)
-            self._work[tails] = (self.multiply_adds(dict(tails)) or 0, int(size))
-        return self._work[tails]
+        if tails not in self._sizes:
+            graph = self._model().graph
+            weights = sum(each.const_value.size for each in graph.initializers.values() if each.const_value is not None)
+            self._sizes[tails] = (self.multiply_adds(dict(tails)) or 0, int(weights), len(graph))
+        return self._sizes[tails]
 
     def multiply_adds(self, tails: batches.Tails | None = None) -> int | None:
         """Multiply-adds of one pass of one example of these sizes; None where they leave an axis open."""
@@ -157,7 +157,13 @@ class Network:
         session = self.session(model, names)
         totals = [np.zeros(size) for site in self.scope for size in graft.mean_sizes(site)]
         count = how_many(inputs)
-        for sums in self.each(inputs, np.arange(count), lambda rows, taken: self._summed(session, inputs, rows, taken)):
+
+        def run(rows: Ints, taken: int) -> list[NDArray[np.float64]]:
+            # A branch that is not taken gives one row, of zeros.
+            found = sessions.run(session, feeding.feed(self.inputs, inputs, rows))
+            return [mean[:taken].astype(np.float64).sum(axis=0) for mean in found]
+
+        for sums in self.each(inputs, np.arange(count), run):
             for total, own in zip(totals, sums, strict=True):
                 total += own
         each = iter((total / count).astype(np.float32) for total in totals)
@@ -210,11 +216,6 @@ class Network:
         # mask stands between, and then the last bit differs.
         return [np.ones((1, site.units), np.bool_) for site in self.scope]
 
-    def _summed(self, session: Session, inputs: Inputs, rows: Ints, taken: int) -> list[NDArray[np.float64]]:
-        # A branch that is not taken gives one row, of zeros.
-        found = sessions.run(session, feeding.feed(self.inputs, inputs, rows))
-        return [mean[:taken].astype(np.float64).sum(axis=0) for mean in found]
-
     def each(self, inputs: Inputs, rows: Ints, run: Callable[[Ints, int], Found]) -> Iterable[Found]:
         """What `run` gives for the rows of each batch and how many of them count, in order; some run side by side."""
         each = list(self._batches(inputs, rows))
@@ -234,10 +235,11 @@ class Network:
         session = session or self._masked
         assert session is not None, "mask comes first"
         feed = feeding.feed(self.inputs, inputs, examples)
-        kinds = {value.name: np.float32 if value.type == "tensor(float)" else np.bool_ for value in session.get_inputs()}
+        floats = {value.name for value in session.get_inputs() if value.type == "tensor(float)"}
         for index, (site, mask) in enumerate(zip(self.scope, masks, strict=True)):
             name = graft.mask_name(index)
-            feed[name] = mask[lesions].reshape(graft.mask_shape(site, len(examples))).astype(kinds[name], copy=False)
+            kind = np.float32 if name in floats else np.bool_
+            feed[name] = mask[lesions].reshape(graft.mask_shape(site, len(examples))).astype(kind, copy=False)
         return self.answer(session, feed, len(examples))
 
     def answer(self, session: Session, feed: dict[str, Any], examples: int) -> Floats:

@@ -196,8 +196,11 @@ class Cuts:
                 found = _array(node.inputs[1])
                 return found is not None and self._cut(node, 1, found.ndim - 1)
             case "BatchNormalization" if axis == 1:
-                return all(self._spread(node, place, 0, 1) for place in range(1, 5)) and self._above(node, 0, axis, rank)
-            case op if (op in APART and axis == 1) or op in SAME or (op == "Pad" and _size(node.inputs[0], axis) == self.units):
+                apart = all(self._spread(node, place, 0, 1) for place in range(1, 5))
+                return apart and self._above(node, 0, axis, rank)
+            case "Pad" if _size(node.inputs[0], axis) == self.units:
+                return self._above(node, 0, axis, rank)
+            case op if (op in APART and axis == 1) or op in SAME:
                 return self._above(node, 0, axis, rank)
             case op if op in SIMPLE:
                 return all(

@@ -72,7 +72,7 @@ def test_shared_work_changes_nothing_but_rounding(
     name: str, separate: bool, clamp: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A grid of either scope: the same outputs to 1e-5 of their size, the same answers, and twice the same bytes."""
-    monkeypatch.setattr(shared, "SESSION_WORK", 0)
+    monkeypatch.setattr(shared, "NODE_WORK", 0)
     monkeypatch.setattr(shared, "WEIGHT_WORK", 0)
     monkeypatch.setattr(shared, "KEPT_BYTES", 30_000)
     network = opened(NETS[name](), clamp)
@@ -117,7 +117,7 @@ def test_a_site_that_is_lost_whole(lost: int) -> None:
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("clamp", ["zero", "mean"])
 def test_a_unit_alone_is_held_against_its_own_way(name: str, clamp: str) -> None:
-    """Where nothing reads a unit, the pair is equal to the last bit; elsewhere both are what the whole network gives."""
+    """Where nothing reads a unit, the pair is equal to the last bit; else both are what the whole network gives."""
     network = opened(NETS[name](), clamp)
     network.multiply({"x": INPUTS[:8]})
     units = tuple(site.units for site in network.sites)
