@@ -1,6 +1,6 @@
 """Lesion beside what people write themselves: `python -m benchmarks.speed make FOLDER`, then `run`, then `tell`.
 
-`make` trains the networks and exports them; `run` times everyone on every question, in processes of their own, in turns,
+`make` trains the networks and exports them; `run` times everyone on every question, each in its own process, in turns,
 so that a machine that gets slower does so for all; `tell` writes docs/speed.md, docs/speed.csv and the plot. `run`
 goes on where it was cut off: what was timed is in FOLDER/times.jsonl. Those that Lesion is held against live in a venv
 of their own (`--rivals`, a python with benchmarks/speed/requirements.txt).

@@ -118,7 +118,7 @@ def _grid(computing: Computing, course: Course, seconds: float) -> dict[str, Any
     """Whole orderings in order if there is time for all; else chunks evenly from all of them."""
     many = trials.chunks(course.design) or 0
     total = course.design.groups * course.design.orderings * course.design.fractions * course.design.examples
-    order = range(many) if seconds == 0 else np.argsort(np.arange(many) * GOLDEN % 1).tolist()
+    order = range(many) if seconds == 0 else np.argsort((np.arange(many) + 1) * GOLDEN % 1).tolist()
     passes, spent = 0, 0.0
     payloads: list[Any] = []
     for index in order:
@@ -146,7 +146,7 @@ def _jobs(computing: Computing, course: Course, seconds: float) -> dict[str, Any
     """Chunks of `importance`, evenly from all of them. passes: pairs of a unit and an example that were answered."""
     assert course.survey is not None
     jobs = course.survey.jobs
-    order = np.argsort(np.arange(len(jobs)) * GOLDEN % 1).tolist()
+    order = np.argsort((np.arange(len(jobs)) + 1) * GOLDEN % 1).tolist()
     pairs, ran, spent = 0, 0, 0.0
     for place in order:
         began = time.perf_counter()

@@ -20,7 +20,9 @@ LEAST = 2  # orderings without which there is no interval at all
 class Workload:
     """A network, and the shape of one example.
 
-    part: examples on which loops are timed. slow: too slow for several rounds of an intact pass over 10,000 examples.
+    part: examples on which loops are timed. whole: examples on which Lesion's grid is, an ordering of every fraction; the
+    same for one site at a time, and for importance. They are few, so that all chunks are timed: early sites cost more
+    than late ones, and small fractions more than large ones. slow: too slow for several rounds of an intact pass over 10,000 examples.
     largest: examples of the largest dataset that `adaptive` is timed on; an intact pass over more takes minutes.
     """
 
@@ -28,6 +30,7 @@ class Workload:
     title: str
     shape: tuple[int, ...]
     part: int
+    whole: dict[str, int]
     slow: bool = False
     largest: int = SIZES[-1]
 
@@ -36,14 +39,22 @@ class Workload:
         return examples <= self.largest
 
 
+def _few(network: int, layer: int, importance: int) -> dict[str, int]:
+    return {"network": network, "layer": layer, "importance": importance}
+
+
 WORKLOADS = {
     each.name: each
     for each in (
-        Workload("mlp", "MLP 784-512-512-256-10 on MNIST", (784,), 2_000),
-        Workload("cnn", "CNN of 11 convolutions, 3 x 32 x 32", (3, 32, 32), 256, slow=True, largest=10_000),
-        Workload("residual", "ResNet-20, 3 x 32 x 32", (3, 32, 32), 512),
-        Workload("encoder", "transformer encoder, 4 blocks, 28 tokens", (28, 28), 512),
-        Workload("lite0", "EfficientNet-Lite0, 3 x 224 x 224", (3, 224, 224), 32, slow=True, largest=1_000),
+        Workload("mlp", "MLP 784-512-512-256-10 on MNIST", (784,), 2_000, _few(10_000, 2_000, 256)),
+        Workload(
+            "cnn", "CNN of 11 convolutions, 3 x 32 x 32", (3, 32, 32), 256, _few(768, 32, 16), slow=True, largest=10_000
+        ),
+        Workload("residual", "ResNet-20, 3 x 32 x 32", (3, 32, 32), 512, _few(768, 64, 32)),
+        Workload("encoder", "transformer encoder, 4 blocks, 28 tokens", (28, 28), 512, _few(768, 64, 16)),
+        Workload(
+            "lite0", "EfficientNet-Lite0, 3 x 224 x 224", (3, 224, 224), 32, _few(128, 8, 2), slow=True, largest=1_000
+        ),
     )
 }
 

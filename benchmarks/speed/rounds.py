@@ -10,8 +10,7 @@ from typing import Any
 from benchmarks.speed.questions import FORMS, SIZES, WORKLOADS, Workload
 
 RIVALS = ("hooks", "runtime", "captum", "nnsight")
-# Examples of the dataset on which the grid is timed, by form; chunks of it are taken evenly until the seconds are over.
-GRID = {"network": 1, "layer": 4, "importance": 4}  # a dataset of part, or of a fourth of it
+LONGEST = 40.0  # seconds of a grid's chunks; what is left of more is taken evenly
 SPREAD = 8  # orderings that the spread of one's auc is told from
 
 
@@ -47,8 +46,8 @@ def _questions(work: Workload) -> Iterator[dict[str, Any]]:
         for who in RIVALS:
             if (who, form) != ("captum", "network"):  # it asks about one layer at a time
                 yield {"who": who, "form": form}
-        yield {"who": "grid", "form": form, "examples": max(work.part // GRID[form], 8)}
-    for form in FORMS[:2]:
+        yield {"who": "grid", "form": form, "examples": work.whole[form]}
+    for form in FORMS[: 1 if work.slow else 2]:
         for examples in SIZES:
             if work.fits(examples):
                 once = {"once": True} if examples > SIZES[1] or work.slow else {}
@@ -70,7 +69,7 @@ def _ask(folder: Path, rivals: str, asked: dict[str, Any], seconds: float) -> di
     if who == "spread":
         command += ["--orderings", str(SPREAD), "--seconds", "0"]
     elif who == "grid":
-        command += ["--seconds", str(2 * seconds)]
+        command += ["--orderings", "1", "--seconds", str(LONGEST)]
     return _answer(command)
 
 

@@ -156,8 +156,8 @@ class Figures:
         made, peak = median(each["passes"] for each in found), max(each["child_mib"] for each in found)
         return (
             f"| {form} | {examples:,} | {median(own):.1f} ({parts[0]:.1f}, {parts[1]:.1f}) | {made:,.0f} | "
-            f"{needed / rate:,.0f} (extrapolated) | {self.drawn(form)}, {needed:,} | {_told(needed / rate / median(own))} | "
-            f"{peak:,.0f} |\n"
+            f"{needed / rate:,.0f} (extrapolated) | {self.drawn(form)}, {needed:,} | "
+            f"{_told(needed / rate / median(own))} | {peak:,.0f} |\n"
         )
 
     def rows(self, name: str) -> list[list[Any]]:
