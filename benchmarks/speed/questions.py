@@ -20,10 +20,10 @@ LEAST = 2  # orderings without which there is no interval at all
 class Workload:
     """A network, and the shape of one example.
 
-    part: examples on which loops are timed. whole: examples on which Lesion's grid is, an ordering of every fraction; the
-    same for one site at a time, and for importance. They are few, so that all chunks are timed: early sites cost more
-    than late ones, and small fractions more than large ones. slow: too slow for several rounds of an intact pass over 10,000 examples.
-    largest: examples of the largest dataset that `adaptive` is timed on; an intact pass over more takes minutes.
+    part: examples on which loops are timed. whole: by form, examples on which Lesion's grid and importance are: few, so
+    that all chunks are timed, for early sites cost more than late ones, and small fractions more than large ones. slow:
+    too slow for several rounds of an intact pass over 10,000 examples. largest: examples of the largest dataset that
+    `adaptive` is timed on; an intact pass over more takes minutes.
     """
 
     name: str
