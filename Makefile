@@ -1,6 +1,6 @@
 # Names for what scripts/ does; none of it needs make.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock examples coverage load scale chaos promises fuzz contract machine screenshots zoo
+.PHONY: help setup demo serve test check format lock examples coverage load scale chaos promises fuzz contract machine screenshots speed zoo
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -39,6 +39,13 @@ load: ## how much the service bears: reads, submits, lists, uploads, too much, s
 scale: ## how work spreads over 1, 2, 4 and 8 workers, and whether small evaluations wait for a large one
 	scripts/setup
 	.venv/bin/python -P -m benchmarks.scale $(OPTIONS)
+
+speed: ## Lesion beside a loop over hooks, onnxruntime, Captum and nnsight; figures go to docs/speed.md, see there
+	scripts/setup
+	mkdir -p build/speed
+	.venv/bin/python -P -m benchmarks.speed make build/speed $(OPTIONS)
+	.venv/bin/python -P -m benchmarks.speed run build/speed $(OPTIONS)
+	.venv/bin/python -P -m benchmarks.speed tell build/speed
 
 machine: ## the store's state machine, 2,000 runs of 60 steps on both databases; half an hour
 	scripts/setup

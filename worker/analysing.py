@@ -80,13 +80,40 @@ def _alone(subjects: Subjects, survey: Survey, job: Job) -> dict[str, Any]:
     examples = alone.order(subjects.seed, survey.examples)[job.start : job.stop]
     examples = examples[subjects.labels[examples] >= 0]
     units, places = _that_matter(subjects, survey, job.units, examples)
-    masks = alone.masks(survey.units, job.units)
-    nothing = [np.ones((1, size), np.bool_) for size in survey.units]
-    right, cost = _answers(subjects, examples, np.zeros(len(examples), np.int64), nothing)
-    after, ablated_cost = _answers(subjects, examples[places], units, masks)
-    pairs = scoring.Pairs(units, places, right[places], after, ablated_cost - cost[places])
+    before, after = _held_against(subjects, survey, job, examples, units, places)
+    pairs = scoring.Pairs(units, places, before[0], after[0], after[1] - before[1])
     counted = scoring.count_pairs(job.units, subjects.labels[examples], survey.classes, pairs)
     return {"analysis": "importance", **counted, "passes": len(units), "intact_passes": len(examples)}
+
+
+def _held_against(
+    subjects: Subjects, survey: Survey, job: Job, examples: Ints, units: Ints, places: Ints
+) -> tuple[tuple[Bools, Floats], tuple[Bools, Floats]]:
+    """For each pair, with nothing lost and with its unit lost: is the answer right, and what does it cost in nats?"""
+    masks = alone.masks(survey.units, job.units)
+    found: list[list[tuple[Bools, Floats]]] = [[_no_pair()], [_no_pair()]]
+    step = max(subjects.at_once // 2, 1)
+    for start in range(0, len(units), step):
+        part = slice(start, start + step)
+        low, high = int(units[part][0]), int(units[part][-1]) + 1
+        own = [mask[low:high] for mask in masks]
+        ablated, intact = subjects.child.alone(examples, places[part], units[part] - low, own)
+        for parts, outputs in zip(found, (intact, ablated), strict=True):
+            parts.append(_judged(subjects, outputs, examples[places[part]]))
+    before, after = (tuple(np.concatenate(each) for each in zip(*parts, strict=True)) for parts in found)
+    return before, after  # type: ignore[return-value]
+
+
+def _no_pair() -> tuple[Bools, Floats]:
+    return np.empty(0, np.bool_), np.empty(0)
+
+
+def _judged(subjects: Subjects, outputs: NDArray[np.float32], examples: Ints) -> tuple[Bools, Floats]:
+    """Is each answer right, bool[T], and what does it cost in nats, float64[T]?"""
+    labels = subjects.labels[examples, None]
+    scores = answers.scores(outputs, subjects.kind, subjects.probabilities)
+    right: Bools = (answers.picked(scores) == labels)[:, 0]
+    return right, answers.surprise(scores, labels, subjects.probabilities)[:, 0]
 
 
 def _that_matter(subjects: Subjects, survey: Survey, units: Ints, examples: Ints) -> tuple[Ints, Ints]:
@@ -164,8 +191,7 @@ def _answers(subjects: Subjects, examples: Ints, lesions: Ints, masks: list[Bool
         part = slice(start, start + subjects.at_once)
         low, high = int(lesions[part][0]), int(lesions[part][-1]) + 1
         outputs = subjects.child.outputs(examples[part], lesions[part] - low, [mask[low:high] for mask in masks])
-        labels = subjects.labels[examples[part], None]
-        scores = answers.scores(outputs, subjects.kind, subjects.probabilities)
-        right.append((answers.picked(scores) == labels)[:, 0])
-        cost.append(answers.surprise(scores, labels, subjects.probabilities)[:, 0])
+        own, nats = _judged(subjects, outputs, examples[part])
+        right.append(own)
+        cost.append(nats)
     return np.concatenate(right), np.concatenate(cost)

@@ -63,6 +63,11 @@ class Computing:
         """Is the model's process there?"""
         return self._model is not None
 
+    @property
+    def pid(self) -> int | None:
+        """The id of the process that holds the model, while there is one."""
+        return None if self._model is None else self._model.pid
+
     def kill(self) -> None:
         """Make whatever is waited for fail at once, for good. Called from another thread."""
         self._children.kill()
@@ -180,7 +185,9 @@ class Computing:
             low, high = int(lesions[0]), int(lesions[-1]) + 1
             masks = drawn.masks if step >= len(examples) else [mask[low:high] for mask in drawn.masks]
             shift = 0 if step >= len(examples) else low
-            outputs = self._model.outputs(examples[part], lesions - shift, masks)
+            # Trials of the grid have much in common; those of `adaptive` have a lesion and an example of their own.
+            shared = self._config.estimator == "grid"
+            outputs = self._model.outputs(examples[part], lesions - shift, masks, shared)
             found.append(self._target.values(outputs, examples[part]))
         return np.asarray(np.concatenate(found))
 

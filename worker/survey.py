@@ -33,6 +33,7 @@ ORDERS: tuple[tuple[Order, str, int], ...] = (
 )
 FIRST_ROUND = 128  # examples after which `top` leaves out units for the first time
 CHUNK = 16_384  # pairs of a unit and an example in a chunk, about
+WIDTH = 256  # units of which a chunk is, at most
 MASKS = 2**24  # booleans of masks in a chunk
 TABLES = 2**23  # numbers that the sums of one pass may take
 
@@ -183,7 +184,8 @@ class Survey:
         return min(self.examples, met + max(left // units, least))
 
     def _plan_round(self, units: Ints, stop: int) -> None:
-        width = max(min(len(units), MASKS // self.total, CHUNK), 1)
+        # Few units, so of few sites, and many examples: what comes before a site is computed once an example.
+        width = max(min(len(units), MASKS // self.total, WIDTH), 1)
         step = max(CHUNK // width, 1)
         for start in range(self._met, stop, step):
             end = min(start + step, stop)

@@ -6,21 +6,22 @@ or units lie otherwise (recurrent layers, heads beside the batch, flattened maps
 the network brings it into shape.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.ablation import branches, layouts, masking, wiring
-from worker.ablation.layouts import Layout
+from worker.ablation import branches, layouts, masking, ways, wiring
 from worker.ablation.masking import Weave, is_simple
 from worker.ablation.sites import Site
+from worker.ablation.ways import Exit
 
 Clamp = Literal["zero", "mean", "noise"]  # `noise` is added, instead of a mask
 Means = Sequence[NDArray[np.float32]]
+Masking = Callable[[Weave, Exit, ir.Value], ir.Value]
 BATCH = "lesion_batch"  # the masks' first axis, which is the inputs' too
 # A pool of a constant is that constant. So a mask may as well wait until a pool has made the tensor smaller: on a CNN
 # for MNIST the masks' cost falls from a fourth of the intact pass to a twentieth. An average of n equal means rounds.
@@ -54,7 +55,7 @@ def mean_sizes(site: Site) -> list[int]:
 
 def mask_shape(site: Site, batch: int) -> tuple[int, ...]:
     """The shape in which a site's mask bool[batch, units] goes into the network."""
-    if not _is_fast(site):
+    if not ways.is_fast(site):
         return (batch, site.units)
     [axis] = [place for place, each in enumerate(site.layouts[0]) if layouts.UNIT in layouts.labels(each)]
     shape = [1] * len(site.layouts[0])
@@ -62,14 +63,11 @@ def mask_shape(site: Site, batch: int) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _is_fast(site: Site) -> bool:
-    """Does one mask broadcast at all exits as it is?"""
-    places = {tuple(layouts.UNIT in layouts.labels(axis) for axis in layout) for layout in site.layouts}
-    return len(places) == 1 and all(is_simple(layout) for layout in site.layouts)
-
-
 class Graft(ir.passes.InPlacePass):
     """Mask these sites of a model; `batch` is its fixed batch size, or None.
+
+    bounded: no activation of these sites is infinite or NaN. Then those of float32 are zeroed by multiplying, with
+    masks of float32: a third of the cost of choosing. Otherwise NaN would come of an infinite activation times zero.
 
     An ablated unit becomes zero, or its mean (float32[sum of mean_sizes] a site: each exit has its own); in a quantised
     file the integer nearest to that. A kept unit passes unchanged, bit for bit.
@@ -77,9 +75,11 @@ class Graft(ir.passes.InPlacePass):
     With `noise`, an input is float32 instead, of a mask's shape, and is added to each unit, the same all over space.
     """
 
-    def __init__(self, sites: Sequence[Site], clamp: Clamp, means: Means | None, batch: int | None) -> None:
+    def __init__(
+        self, sites: Sequence[Site], clamp: Clamp, means: Means | None, batch: int | None, bounded: bool = False
+    ) -> None:
         super().__init__()
-        self._sites, self._clamp, self._batch = sites, clamp, batch
+        self._sites, self._clamp, self._batch, self._bounded = sites, clamp, batch, bounded
         self._means = means if clamp == "mean" else None
         self._masking: set[ir.Node] = set()
 
@@ -95,10 +95,15 @@ class Graft(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Add an input for each site, and mask its exits."""
         exits = _exits(model, self._sites, self._means)
-        kind = ir.DataType.FLOAT if self._clamp == "noise" else ir.DataType.BOOL
-        masks = [_add_mask(model, index, site, self._batch, kind) for index, site in enumerate(self._sites)]
+        factors = _factors(exits) if self._clamp == "zero" and self._bounded else set()
+        masks = []
+        for index, site in enumerate(self._sites):
+            kind = ir.DataType.FLOAT if self._clamp == "noise" or index in factors else ir.DataType.BOOL
+            masks.append(_add_mask(model, index, site, self._batch, kind))
         for each in exits:
-            self._masking.update(_mask(model, _place(each, self._clamp), masks[each.index]))
+            way = ways.multiplied if each.index in factors else ways.chosen
+            way = ways.disturbed if self._clamp == "noise" else way
+            self._masking.update(_mask(model, _place(each, self._clamp), masks[each.index], way))
         return ir.passes.PassResult(model, modified=bool(self._sites))
 
     def ensures(self, model: ir.Model) -> None:
@@ -109,34 +114,16 @@ class Graft(ir.passes.InPlacePass):
                 raise ir.passes.PostconditionError(f"{each.value.name} is seen unmasked")
 
 
-@dataclass(frozen=True)
-class _Exit:
-    """value: what to mask. inside: the values of its region, whose operators keep the unmasked one."""
-
-    index: int
-    place: int
-    site: Site
-    value: ir.Value
-    inside: frozenset[ir.Value]
-    scale: ir.Value | None
-    zero: ir.Value | None
-    means: NDArray[np.float32] | None
-
-    @property
-    def layout(self) -> Layout:
-        return self.site.layouts[self.place]
-
-
-def _exits(model: ir.Model, sites: Sequence[Site], means: Means | None = None) -> list[_Exit]:
+def _exits(model: ir.Model, sites: Sequence[Site], means: Means | None = None) -> list[Exit]:
     computed = wiring.computed(model)
     named = {**model.graph.initializers, **{value.name or "": value for value in computed.values()}}
-    found: list[_Exit] = []
+    found: list[Exit] = []
     for index, site in enumerate(sites):
         inside = frozenset(computed[name] for name in site.region)
         parts = [None] * len(site.exits) if means is None else np.split(means[index], len(site.exits))
         for place, (name, grid, part) in enumerate(zip(site.exits, site.grids, parts, strict=True)):
             scale, zero = (None, None) if grid is None else (named[grid[0]], named.get(grid[1] or ""))
-            found.append(_Exit(index, place, site, computed[name], inside, scale, zero, part))
+            found.append(Exit(index, place, site, computed[name], inside, scale, zero, part))
     return found
 
 
@@ -148,7 +135,7 @@ def _add_mask(model: ir.Model, index: int, site: Site, batch: int | None, kind: 
     return value
 
 
-def _place(each: _Exit, clamp: Clamp) -> _Exit:
+def _place(each: Exit, clamp: Clamp) -> Exit:
     """The last value, from an exit on, at which its mask has the same effect."""
     while is_simple(each.layout):
         users = _outside(each)
@@ -160,7 +147,7 @@ def _place(each: _Exit, clamp: Clamp) -> _Exit:
     return each
 
 
-def _outside(each: _Exit) -> list[ir.Node]:
+def _outside(each: Exit) -> list[ir.Node]:
     """The nodes that see an exit from outside its site's region, each once."""
     nodes = dict.fromkeys(node for node, _ in each.value.uses() if node.op_type not in wiring.MEASURING)
     return [node for node in nodes if node.outputs[0] not in each.inside]
@@ -171,13 +158,19 @@ def _shows_more(node: ir.Node) -> bool:
     return any(list(value.uses()) for value in node.outputs[1:])
 
 
-def _mask(model: ir.Model, each: _Exit, mask: ir.Value) -> list[ir.Node]:
+def _factors(exits: Sequence[Exit]) -> set[int]:
+    """The sites that can be zeroed by multiplying: float32 wherever their values leave them."""
+    others = {each.index for each in exits if each.scale is not None or each.value.dtype != ir.DataType.FLOAT}
+    return {each.index for each in exits} - others
+
+
+def _mask(model: ir.Model, each: Exit, mask: ir.Value, way: Masking) -> list[ir.Node]:
     """Let all users of a value outside its region see the masked one; the nodes that mask it."""
     value = each.value
     outside = set(_outside(each))
     users = [(node, place) for node, place in value.uses() if node in outside]
     weave = Weave(model, f"{mask.name}_{each.place}")
-    masked = (_noisy if mask.dtype == ir.DataType.FLOAT else _masked)(weave, each, mask)
+    masked = way(weave, each, mask)
     masked.name, masked.type, masked.shape = f"lesion_masked_{each.index}_{each.place}", value.type, value.shape
     producer = value.producer()
     assert producer is not None, "an exit is computed by some node"
@@ -188,65 +181,6 @@ def _mask(model: ir.Model, each: _Exit, mask: ir.Value) -> list[ir.Node]:
         ends = producer.graph.outputs
         ends[:] = [masked if end is value else end for end in ends]
     return weave.nodes
-
-
-def _masked(weave: Weave, each: _Exit, mask: ir.Value) -> ir.Value:
-    value = each.value
-    packed = each.scale is not None and not _is_of_a_pair(each)
-    clamp = _clamp(weave, each, packed)
-    if each.scale is not None and not packed:
-        value = weave.node("DequantizeLinear", value, *_grid(each))
-    if _is_fast(each.site):
-        masked = weave.chosen(mask, value, clamp)
-    else:
-        view = masking.viewed(weave, value, mask, each.layout, each.site.closed)
-        masked = weave.chosen(masking.arranged(weave, mask, each.layout), view, clamp)
-        if masking.is_mixed(each.layout):
-            masked = weave.node("Reshape", masked, weave.node("Shape", value))
-    return masked if packed or each.scale is None else weave.node("QuantizeLinear", masked, *_grid(each))
-
-
-def _noisy(weave: Weave, each: _Exit, noise: ir.Value) -> ir.Value:
-    """The value, in float32, with the noise added; then of its own type again."""
-    value, plain = each.value, each.scale is None and each.value.dtype in (None, ir.DataType.FLOAT)
-    if each.scale is not None:
-        value = weave.node("DequantizeLinear", value, *_grid(each))
-    elif not plain:
-        value = weave.node("Cast", value, to=int(ir.DataType.FLOAT))
-    if _is_fast(each.site):
-        found = weave.node("Add", value, noise)
-    else:
-        view = masking.viewed(weave, value, noise, each.layout, each.site.closed)
-        found = weave.node("Add", view, masking.arranged(weave, noise, each.layout))
-        if masking.is_mixed(each.layout):
-            found = weave.node("Reshape", found, weave.node("Shape", value))
-    if each.scale is not None:
-        return weave.node("QuantizeLinear", found, *_grid(each))
-    return found if plain else weave.node("Cast", found, to=int(each.value.dtype or 0))
-
-
-def _grid(each: _Exit) -> list[ir.Value]:
-    return [value for value in (each.scale, each.zero) if value is not None]
-
-
-def _is_of_a_pair(each: _Exit) -> bool:
-    """Does int8 stand between a QuantizeLinear and a DequantizeLinear?
-
-    onnxruntime turns such pairs into uint8, whose kernels round otherwise; so they must stay what they are.
-    """
-    node = each.value.producer()
-    return node is not None and node.op_type == "QuantizeLinear" and each.value.dtype == ir.DataType.INT8
-
-
-def _clamp(weave: Weave, each: _Exit, packed: bool) -> ir.Value:
-    """What ablated units become, of the type of what is masked, in the axes of the reshaped value."""
-    means = np.zeros((), np.float32) if each.means is None else masking.spread(each.means, each.layout)
-    clamp = weave.constant(means)
-    if packed:
-        return weave.node("QuantizeLinear", clamp, *_grid(each))
-    if each.scale is not None or each.value.dtype in (None, ir.DataType.FLOAT):
-        return clamp
-    return weave.node("Cast", clamp, to=int(each.value.dtype or 0))
 
 
 def show_means(model: ir.Model, sites: Sequence[Site], sizes: bool = False) -> None:
@@ -261,11 +195,11 @@ def show_means(model: ir.Model, sites: Sequence[Site], sizes: bool = False) -> N
             _show(model, each, size_names(each.index, each.site)[each.place], signed=False)
 
 
-def _show(model: ir.Model, each: _Exit, name: str, signed: bool) -> None:
+def _show(model: ir.Model, each: Exit, name: str, signed: bool) -> None:
     weave = Weave(model, name)
     value = each.value
     if each.scale is not None:
-        value = weave.node("DequantizeLinear", value, *_grid(each))
+        value = weave.node("DequantizeLinear", value, *ways.grid_of(each))
     elif value.dtype not in (None, ir.DataType.FLOAT):
         value = weave.node("Cast", value, to=int(ir.DataType.FLOAT))
     if not signed:

@@ -1,43 +1,26 @@
 """A network with masks in it, ready to run in onnxruntime: outputs(inputs, examples, lesions, masks), CPU or CUDA."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import NDArray
 
-from worker.ablation import activations, batches, flops, graft, sites
+from worker.ablation import activations, batches, feeding, flops, graft, sessions, sites
+from worker.ablation.feeding import Array, Inputs, Ints, how_many
 from worker.ablation.graft import Clamp, Means
+from worker.ablation.sessions import Device, NetworkError, Session
 from worker.ablation.sites import Site
 
-Array = NDArray[Any]
+__all__ = ["Array", "Device", "Floats", "Inputs", "Ints", "Masks", "Network", "NetworkError", "how_many"]
+
 Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 Masks = Sequence[NDArray[np.bool_]]
-Inputs = Mapping[str, Array]  # for each input, one example a row; an array without axes goes into every run as it is
-Device = Literal["cpu", "cuda"]
-
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-
-
-# What onnxruntime puts before its own words: a file where it was built, a line, and a C++ function with its types.
-SOURCES = re.compile(r"/onnxruntime_src/\S+:\d+ (?:[\w:&*<>, ~]|\([^()]*\))*?\([^()]*\)(?: const)? ?")
-
-
-class NetworkError(Exception):
-    """The model cannot be loaded or run; the message is the library's, without the place in its sources."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(SOURCES.sub("", message))
-
-    @property
-    def of_memory(self) -> bool:
-        """Was it for want of memory?"""
-        return "alloc" in str(self).lower()
+Found = TypeVar("Found")
+BOUND = 1e30  # an activation beyond it, or NaN, is no number to multiply by zero
 
 
 class Network:
@@ -54,7 +37,7 @@ class Network:
 
     def __init__(self, model: bytes, output: str, threads: int = 1, device: Device = "cpu") -> None:
         """model: a serialized ONNX model, checked and with shapes inferred. output: the name of its class output."""
-        self._bytes, self._output = model, output
+        self._bytes, self.output = model, output
         self._threads, self._device = threads, device
         read = self._model()
         try:
@@ -65,22 +48,48 @@ class Network:
         self.fixed_batch = batches.exported_for(read)
         self.in_company = batches.scaled_together(read)
         self.alone = self.in_company is not None
+        self._sizes: dict[tuple[tuple[str, tuple[int, ...]], ...], tuple[int, int, int]] = {}
         self._largest: dict[tuple[tuple[int, ...], ...], int] = {}
-        self._masked: onnxruntime.InferenceSession | None = None
-        self._shown: onnxruntime.InferenceSession | None = None
-        self._noisy: onnxruntime.InferenceSession | None = None
-        self._scope: list[Site] = []
+        self._masked: Session | None = None
+        self._shown: Session | None = None
+        self._noisy: Session | None = None
+        self.scope: list[Site] = []
+        self.multiplies = False
+        self._clamp: tuple[Clamp, Means | None] = ("zero", None)
+        self._runs = ThreadPoolExecutor(sessions.side_by_side(threads, device), "run")
 
     def mask(self, names: Sequence[str], clamp: Clamp, means: Means | None = None) -> None:
         """Put masks at the sites of these names, in this order. Raises KeyError for a name that is no site's."""
         by_name = {site.name: site for site in self.sites}
-        self._scope, self._shown, self._noisy = [by_name[name] for name in names], None, None
+        self.scope, self._shown, self._noisy = [by_name[name] for name in names], None, None
+        self._clamp, self.multiplies = (clamp, means), False
+        self._masked = self.session(self.grafted())
+
+    def multiply(self, inputs: Inputs) -> bool:
+        """Zero units by multiplying, if no activation is unbounded on these few inputs; `mask` comes first.
+
+        Choosing costs more: of a transformer's pass a fourth, where multiplying costs a fiftieth.
+        """
+        if self._clamp[0] != "zero" or not self.scope:
+            return False
+        _, sizes = self.activations(inputs, np.arange(how_many(inputs)))
+        if not (sizes < BOUND).all():  # nor where one is NaN
+            return False
+        self.multiplies = True
+        self._masked, self._shown = self.session(self.grafted()), None
+        return True
+
+    def grafted(self, places: Sequence[int] | None = None) -> ir.Model:
+        """A copy with the masks of all sites in scope, or of those at these places, numbered anew."""
         model = self._model()
+        clamp, means = self._clamp
+        places = range(len(self.scope)) if places is None else places
+        scope, own = [self.scope[place] for place in places], means and [means[place] for place in places]
         try:
-            graft.Graft(self._scope, clamp, means, self.fixed_batch)(model)
+            graft.Graft(scope, clamp, own, self.fixed_batch, self.multiplies)(model)
         except Exception as error:
             raise NetworkError(f"its sites cannot be masked: {error.__cause__ or error}") from error
-        self._masked = self._session(model, [self._output])
+        return model
 
     def batch(self, inputs: Inputs) -> int:
         """How many examples go into one run: what the model fixes, else as many as such examples allow memory for."""
@@ -90,7 +99,7 @@ class Network:
         key = tuple(tails.values())
         if key not in self._largest:
             try:
-                self._largest[key] = batches.largest(self._model(), tails, self._device)
+                self._largest[key] = batches.largest(self._model(), tails, self._device, self.multiply_adds(tails))
             except Exception as error:
                 raise NetworkError(f"the size of its activations cannot be told: {error}") from error
         return self._largest[key]
@@ -99,6 +108,15 @@ class Network:
         """What one pass of one such example costs, about, in multiplications: by arithmetic, the same everywhere."""
         tails = {name: inputs[name].shape[1:] for name in self.inputs if name in inputs and inputs[name].ndim}
         return max(self.multiply_adds(tails) or 0, 16 * batches.activation_bytes(self._model(), tails))
+
+    def size(self, inputs: Inputs) -> tuple[int, int, int]:
+        """Multiply-adds of one pass of one such example, how many weights there are, and how many nodes."""
+        tails = tuple((name, inputs[name].shape[1:]) for name in self.inputs if name in inputs and inputs[name].ndim)
+        if tails not in self._sizes:
+            graph = self._model().graph
+            weights = sum(each.const_value.size for each in graph.initializers.values() if each.const_value is not None)
+            self._sizes[tails] = (self.multiply_adds(dict(tails)) or 0, int(weights), len(graph))
+        return self._sizes[tails]
 
     def multiply_adds(self, tails: batches.Tails | None = None) -> int | None:
         """Multiply-adds of one pass of one example of these sizes; None where they leave an axis open."""
@@ -134,17 +152,22 @@ class Network:
     def means(self, inputs: Inputs) -> list[Floats]:
         """Mean activations over all inputs (and space): float32[sum of graft.mean_sizes] for each masked site."""
         model = self._model()
-        graft.show_means(model, self._scope)
-        names = [name for index, site in enumerate(self._scope) for name in graft.mean_names(index, site)]
-        session = self._session(model, names)
-        totals = [np.zeros(size) for site in self._scope for size in graft.mean_sizes(site)]
+        graft.show_means(model, self.scope)
+        names = [name for index, site in enumerate(self.scope) for name in graft.mean_names(index, site)]
+        session = self.session(model, names)
+        totals = [np.zeros(size) for site in self.scope for size in graft.mean_sizes(site)]
         count = how_many(inputs)
-        for rows, taken in self._batches(inputs, np.arange(count)):
+
+        def run(rows: Ints, taken: int) -> list[NDArray[np.float64]]:
             # A branch that is not taken gives one row, of zeros.
-            for total, mean in zip(totals, self._run(session, self._feed(inputs, rows)), strict=True):
-                total += mean[:taken].astype(np.float64).sum(axis=0)
+            found = sessions.run(session, feeding.feed(self.inputs, inputs, rows))
+            return [mean[:taken].astype(np.float64).sum(axis=0) for mean in found]
+
+        for sums in self.each(inputs, np.arange(count), run):
+            for total, own in zip(totals, sums, strict=True):
+                total += own
         each = iter((total / count).astype(np.float32) for total in totals)
-        return [np.concatenate([next(each) for _ in site.exits]) for site in self._scope]
+        return [np.concatenate([next(each) for _ in site.exits]) for site in self.scope]
 
     def activations(self, inputs: Inputs, examples: Ints) -> tuple[Floats, Floats]:
         """Each unit's mean activation over space, and the mean of its size, its sign aside, for these examples.
@@ -153,13 +176,15 @@ class Network:
         """
         if self._shown is None:
             model = self._model()
-            graft.show_means(model, self._scope, sizes=True)
-            self._shown = self._session(model, activations.names(self._scope))
-        parts = []
-        for rows, taken in self._batches(inputs, np.arange(len(examples))):
-            shown = self._run(self._shown, self._feed(inputs, examples[rows]))
-            parts.append(activations.joined(self._scope, shown, taken))
-        means, sizes = zip(*parts, strict=True)
+            graft.show_means(model, self.scope, sizes=True)
+            self._shown = self.session(model, activations.names(self.scope))
+        shown = self._shown
+
+        def run(rows: Ints, taken: int) -> tuple[Floats, Floats]:
+            found = sessions.run(shown, feeding.feed(self.inputs, inputs, examples[rows]))
+            return activations.joined(self.scope, found, taken)
+
+        means, sizes = zip(*self.each(inputs, np.arange(len(examples)), run), strict=True)
         return np.concatenate(means), np.concatenate(sizes)
 
     def outputs(self, inputs: Inputs, examples: Ints, lesions: Ints, masks: Masks) -> Floats:
@@ -167,28 +192,34 @@ class Network:
 
         masks: bool[L, units] for each masked site, in the order given to `mask`; True = kept.
         """
-        parts = [
-            self._outputs(inputs, examples[trials], lesions[trials], masks)[:taken]
-            for trials, taken in self._batches(inputs, np.arange(len(examples)))
-        ]
-        return np.concatenate(parts)
+
+        def run(trials: Ints, taken: int) -> Floats:
+            return self._outputs(inputs, examples[trials], lesions[trials], masks)[:taken]
+
+        return np.concatenate(list(self.each(inputs, np.arange(len(examples)), run)))
 
     def noisy(self, inputs: Inputs, examples: Ints, noise: Sequence[Floats]) -> Floats:
         """Outputs float32[T, *tail] with noise added to the sites of `mask`: float32[T, units] for each of them."""
         if self._noisy is None:
             model = self._model()
-            graft.Graft(self._scope, "noise", None, self.fixed_batch)(model)
-            self._noisy = self._session(model, [self._output])
-        parts = [
-            self._outputs(inputs, examples[trials], trials, noise, self._noisy)[:taken]
-            for trials, taken in self._batches(inputs, np.arange(len(examples)))
-        ]
-        return np.concatenate(parts)
+            graft.Graft(self.scope, "noise", None, self.fixed_batch)(model)
+            self._noisy = self.session(model, [self.output])
+        session = self._noisy
+
+        def run(trials: Ints, taken: int) -> Floats:
+            return self._outputs(inputs, examples[trials], trials, noise, session)[:taken]
+
+        return np.concatenate(list(self.each(inputs, np.arange(len(examples)), run)))
 
     def _kept(self) -> Masks:
         # The intact network too runs through the masks: onnxruntime adds a residual within the convolution where no
         # mask stands between, and then the last bit differs.
-        return [np.ones((1, site.units), np.bool_) for site in self._scope]
+        return [np.ones((1, site.units), np.bool_) for site in self.scope]
+
+    def each(self, inputs: Inputs, rows: Ints, run: Callable[[Ints, int], Found]) -> Iterable[Found]:
+        """What `run` gives for the rows of each batch and how many of them count, in order; some run side by side."""
+        each = list(self._batches(inputs, rows))
+        return self._runs.map(run, [rows for rows, _ in each], [taken for _, taken in each])
 
     def _batches(self, inputs: Inputs, rows: Ints) -> Iterator[tuple[Ints, int]]:
         """Rows for one run each, the last one repeated until it is full; and how many of them count."""
@@ -203,25 +234,22 @@ class Network:
     ) -> Floats:
         session = session or self._masked
         assert session is not None, "mask comes first"
-        feed = self._feed(inputs, examples)
-        for index, (site, mask) in enumerate(zip(self._scope, masks, strict=True)):
-            feed[graft.mask_name(index)] = mask[lesions].reshape(graft.mask_shape(site, len(examples)))
-        [found] = self._run(session, feed)
-        if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiub" or found.shape[:1] != (len(examples),):
+        feed = feeding.feed(self.inputs, inputs, examples)
+        floats = {value.name for value in session.get_inputs() if value.type == "tensor(float)"}
+        for index, (site, mask) in enumerate(zip(self.scope, masks, strict=True)):
+            name = graft.mask_name(index)
+            kind = np.float32 if name in floats else np.bool_
+            feed[name] = mask[lesions].reshape(graft.mask_shape(site, len(examples))).astype(kind, copy=False)
+        return self.answer(session, feed, len(examples))
+
+    def answer(self, session: Session, feed: dict[str, Any], examples: int) -> Floats:
+        """What a session that gives the class output answers: float32[examples, *tail]."""
+        [found] = sessions.run(session, feed)
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiub" or found.shape[:1] != (examples,):
             shape = list(getattr(found, "shape", "none"))
-            raise NetworkError(f"for {len(examples)} examples its output {self._output!r} has the shape {shape}")
+            raise NetworkError(f"for {examples} examples its output {self.output!r} has the shape {shape}")
         with np.errstate(over="ignore"):
             return found.astype(np.float32, copy=False)
-
-    def _feed(self, inputs: Inputs, rows: Ints) -> dict[str, Any]:
-        feed: dict[str, Any] = {}
-        for name, value in self.inputs.items():
-            if name not in inputs:
-                raise NetworkError(f"no array is given for its input {name!r}")
-            array = np.asarray(inputs[name][rows] if inputs[name].ndim else inputs[name])
-            is_scalar = value.shape is not None and len(value.shape) == 0
-            feed[name] = _cast(name, _only(name, array) if is_scalar else array, value.dtype)
-        return feed
 
     def _model(self) -> ir.Model:
         """A copy to edit."""
@@ -230,56 +258,6 @@ class Network:
         except Exception as error:
             raise NetworkError(f"its graph cannot be read: {error}") from error
 
-    def _session(self, model: ir.Model, outputs: list[str]) -> onnxruntime.InferenceSession:
-        kept = [value for value in model.graph.outputs if value.name in outputs]
-        model.graph.outputs[:] = kept
-        onnxruntime.disable_telemetry_events()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        options.use_deterministic_compute = True
-        # Waiting threads do not spin. With two threads, spinning saves 15 % on an idle machine (0.106 against 0.125 ms
-        # an example), but costs 37 % on a busy one (0.538 against 0.394), and workers share their machines.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4
-        try:
-            data = ir.serde.serialize_model(model).SerializeToString()
-            return onnxruntime.InferenceSession(data, options, providers=[PROVIDERS[self._device]])
-        except Exception as error:
-            raise NetworkError(str(error)) from error
-
-    def _run(self, session: onnxruntime.InferenceSession, feed: dict[str, Any]) -> list[Any]:
-        try:
-            return list(session.run(None, feed))
-        except Exception as error:
-            raise NetworkError(str(error)) from error
-
-
-def how_many(inputs: Inputs) -> int:
-    """How many examples there are. Raises `NetworkError` where no input has an axis for them."""
-    for array in inputs.values():
-        if array.ndim:
-            return len(array)
-    raise NetworkError("none of its inputs has an axis for examples")
-
-
-def _only(name: str, array: Array) -> Array:
-    """The one number for a whole run, which a dataset may hold once for each example. Raises `NetworkError`."""
-    if array.ndim and not (array == array.flat[0]).all():
-        raise NetworkError(f"its input {name!r} is one number for all examples, and theirs differ")
-    return np.asarray(array.reshape(-1)[0])
-
-
-def _cast(name: str, array: Array, wanted: ir.DataType | None) -> Array:
-    """The array as the network wants it. Raises `NetworkError` where that would change a value."""
-    dtype = np.dtype(np.float32) if wanted is None else np.dtype(wanted.numpy())
-    if array.dtype == dtype:
-        return array
-    with np.errstate(all="ignore"):
-        cast = array.astype(dtype)
-        same = np.can_cast(array.dtype, dtype, "safe") or np.array_equal(
-            cast.astype(array.dtype), array, equal_nan=array.dtype.kind == "f"
-        )
-    if not same:
-        raise NetworkError(f"the examples are {array.dtype} and its input {name!r} is {dtype}, which cannot hold them")
-    return cast
+    def session(self, model: ir.Model, outputs: Sequence[str] | None = None) -> Session:
+        """A session of a model, which is changed: of its class output, or of others."""
+        return sessions.opened(model, outputs or [self.output], self._threads, self._device)

@@ -189,6 +189,12 @@ class _Blocks(NamedTuple):
 
 
 def _blocks(design: Design) -> _Blocks:
+    """All sites at once: as many examples to a lesion as there are, since it is put into the weights. One site alone:
+    all fractions to an example, since what comes before the site is computed once.
+    """
+    if design.separate:
+        step = max(GRID_CHUNK // design.fractions, 1)
+        return _Blocks(1, -(-design.examples // step), design.fractions)
     width = min(max(GRID_CHUNK // design.examples, 1), design.fractions)
     return _Blocks(-(-design.fractions // width), -(-design.examples // GRID_CHUNK), width)
 

@@ -17,6 +17,7 @@ __all__ = ["MIB", "Child", "Crashed", "TimedOut"]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Masks = Sequence[NDArray[np.bool_]]
 
 LABELS_LIMIT = 1024 * MIB  # bytes of labels and weights, 8 each
 FEW_LABELS = 64 * MIB  # bytes of them that even the smallest file may hold
@@ -127,14 +128,29 @@ class Child(Process):
         means, sizes = arrays
         return means, sizes
 
-    def outputs(self, examples: Ints, lesions: Ints, masks: Sequence[NDArray[np.bool_]]) -> Floats:
+    def outputs(self, examples: Ints, lesions: Ints, masks: Masks, shared: bool = False) -> Floats:
         """The ablated network's outputs, float32[T, *tail]: trial t pushes examples[t] with its lesion.
 
-        examples, lesions: int64[T]. masks: bool[L, units] a site, in the order of `load`'s sites; True = kept.
+        examples, lesions: int64[T]. masks: bool[L, units] a site, in the order of `load`'s sites; True = kept. shared:
+        work that trials have in common is done once. The last bits of an output then depend on what else is asked for.
         """
-        packed = [np.packbits(mask, axis=1) for mask in masks]
-        asked = {"do": "outputs", "units": [mask.shape[1] for mask in masks]}
-        return self._outputs(asked, [examples, lesions, *packed], len(examples))
+        asked = {"do": "outputs", "units": [mask.shape[1] for mask in masks], "shared": shared}
+        return self._outputs(asked, [examples, lesions, *_packed(masks)], len(examples))
+
+    def alone(self, examples: Ints, places: Ints, lesions: Ints, masks: Masks) -> tuple[Floats, Floats]:
+        """Pairs of an example and a lesion of one site: the ablated network's outputs, and the intact one's to match.
+
+        float32[T, *tail] both, of pair t examples[places[t]] with lesion lesions[t]; they are equal, bit for bit, where
+        the lesion changes nothing. examples: int64[E]. places, lesions: int64[T].
+        """
+        assert self._tail is not None, "load comes first"
+        asked = {"do": "alone", "units": [mask.shape[1] for mask in masks]}
+        shape = (len(places), *self._tail)
+        sent = [examples, places, lesions, *_packed(masks)]
+        _, answer = self._ask(asked, sent, limit=8 * math.prod(shape))
+        self._expect(answer, [("<f4", shape)] * 2)
+        ablated, intact = answer
+        return ablated, intact
 
     def noisy(self, examples: Ints, noise: Sequence[Floats]) -> Floats:
         """The outputs with noise added to the units, float32[T, *tail]. noise: float32[T, units] for each site."""
@@ -146,6 +162,10 @@ class Child(Process):
         _, answer = self._ask(asked, arrays, limit=4 * math.prod(shape))
         self._expect(answer, [("<f4", shape)])
         return answer[0]
+
+
+def _packed(masks: Masks) -> list[NDArray[np.uint8]]:
+    return [np.packbits(mask, axis=1) for mask in masks]
 
 
 def _is_filled(path: Path, inputs: Sequence[Description]) -> bool:

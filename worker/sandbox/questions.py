@@ -23,6 +23,7 @@ class Questions:
 
     def __init__(self) -> None:
         self._network: Any = None
+        self._shared: Any = None
         self._device = "cpu"
         self._inputs: dict[str, Array] = {}
         self._warnings: list[str] = []  # of the model
@@ -33,12 +34,14 @@ class Questions:
         # Imported here: the child that reads a dataset needs none of it, and starts in a fifth of the time.
         from worker.ablation import graft
         from worker.ablation.network import Network
+        from worker.ablation.shared import Shared
         from worker.sandbox import readers, tryout
 
         with os.fdopen(files[0], "rb") as file:
             read = readers.model(file, asked["output"])
         self._device = asked["device"]
         self._network = network = Network(read.data, read.output, asked["threads"], asked["device"])
+        self._shared = Shared(network)
         if not network.sites:
             raise Refused("model-unsupported", NO_UNITS)
         tried = tryout.on_invented(network, read.found["output"], self._device)
@@ -74,6 +77,7 @@ class Questions:
             self._inputs = inputs_file.mapped(file, asked["inputs"])
         self._network.mask(asked["sites"], asked["clamp"], arrays or None)
         tail, warnings = tryout.on_examples(self._network, self._inputs, self._device)
+        self._shared.forget()
         # What was said of the model already is not said again; what a first `load` found out is said by each.
         self._loaded = [*self._loaded, *(each for each in warnings if each not in self._warnings + self._loaded)]
         return {"tail": list(tail), "warnings": self._loaded}, []
@@ -93,16 +97,25 @@ class Questions:
     def outputs(self, asked: dict[str, Any], arrays: list[Array], _files: list[int]) -> Answer:
         """Outputs of the ablated network for a chunk of trials."""
         examples, lesions, *packed = arrays
-        masks = [
-            np.unpackbits(mask, axis=1, count=units).astype(np.bool_)
-            for mask, units in zip(packed, asked["units"], strict=True)
-        ]
-        return {}, [self._network.outputs(self._inputs, examples, lesions, masks)]
+        network = self._shared if asked["shared"] else self._network
+        return {}, [network.outputs(self._inputs, examples, lesions, _unpacked(packed, asked["units"]))]
+
+    def alone(self, asked: dict[str, Any], arrays: list[Array], _files: list[int]) -> Answer:
+        """Outputs with one site's units lost, and what to hold them against, for pairs of an example and a lesion."""
+        examples, places, lesions, *packed = arrays
+        masks = _unpacked(packed, asked["units"])
+        return {}, self._shared.alone(self._inputs, examples, places, lesions, masks)
 
     def noisy(self, _asked: dict[str, Any], arrays: list[Array], _files: list[int]) -> Answer:
         """Outputs of the network with noise added to its units."""
         examples, *noise = arrays
         return {}, [self._network.noisy(self._inputs, examples, noise)]
+
+
+def _unpacked(packed: Sequence[Array], units: Sequence[int]) -> list[Array]:
+    """Masks bool[L, units] from their bits."""
+    pairs = zip(packed, units, strict=True)
+    return [np.unpackbits(mask, axis=1, count=size).astype(np.bool_) for mask, size in pairs]
 
 
 def _runtime() -> str:

@@ -39,6 +39,7 @@ def on_invented(network: Network, output: Description, device: str) -> dict[str,
 def on_examples(network: Network, inputs: Inputs, device: str) -> tuple[tuple[int, ...], list[str]]:
     """The shape of a network's output for one real example, and warnings. Raises `NetworkError` if it does not run."""
     trial = trial_run.run(network, inputs, device)
+    network.multiply(trial.inputs)
     warnings = list(trial.warnings)
     if trial.broken:
         warnings.append("The model answers NaN, which is no number, to some of the dataset's first examples.")

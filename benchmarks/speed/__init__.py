@@ -1,0 +1,1 @@
+"""How fast: Lesion beside what people write themselves, on the same networks, data and questions."""

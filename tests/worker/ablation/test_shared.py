@@ -1,0 +1,162 @@
+"""Shared work against the plain way, trial by trial: what the masks of `Network.outputs` give, up to rounding."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests import nets
+from tests.nets import f32, net, node, noise, two_convs
+from worker.ablation import alone, graft, pruned, shared, trials
+from worker.ablation.network import Network
+from worker.ablation.shared import Shared
+from worker.ablation.trials import Design
+
+EXAMPLES = 40
+INPUTS = noise(1, EXAMPLES, 2, 8, 8)
+
+
+def chain() -> bytes:
+    """Convolutions that can lose channels on both sides, one of each channel by itself, a pool, a dense layer."""
+    weights = {
+        "w1": noise(2, 12, 2, 3, 3),
+        "b1": noise(3, 12),
+        "w2": noise(4, 12, 1, 3, 3),
+        "b2": noise(5, 12),
+        "w3": noise(6, 10, 12, 3, 3) / 4,
+        "b3": noise(7, 10),
+        "low": f32(0.0),
+        "high": f32(6.0),
+        "w4": noise(8, 10 * 4, 9) / 6,
+        "b4": noise(9, 9),
+        "w5": noise(10, 9, 5),
+        "b5": noise(11, 5),
+    }
+    nodes = [
+        node("Conv", "x w1 b1", "c1", pads=[1, 1, 1, 1]),
+        node("Relu", "c1", "r1"),
+        node("Conv", "r1 w2 b2", "c2", group=12, pads=[1, 1, 1, 1]),
+        node("Clip", "c2 low high", "r2"),
+        node("Conv", "r2 w3 b3", "c3", pads=[1, 1, 1, 1]),
+        node("Sigmoid", "c3", "s3"),
+        node("Mul", "c3 s3", "r3"),
+        node("MaxPool", "r3", "p3", kernel_shape=[4, 4], strides=[4, 4]),
+        node("Flatten", "p3", "f"),
+        node("Gemm", "f w4 b4", "g4"),
+        node("Relu", "g4", "r4"),
+        node("Gemm", "r4 w5 b5", "y"),
+    ]
+    return net(nodes, weights, ("batch", 2, 8, 8), ("batch", 5))
+
+
+NETS = {"chain": chain, "residual": nets.residual}
+
+
+def opened(model: bytes, clamp: str = "zero") -> Network:
+    network = Network(*nets.checked(model), threads=2)
+    network.mask([site.name for site in network.sites], "zero")
+    if clamp == "mean":
+        network.mask([site.name for site in network.sites], "mean", network.means({"x": INPUTS}))
+    return network
+
+
+def drawn(network: Network, separate: bool) -> list[trials.Trials]:
+    units = tuple(site.units for site in network.sites)
+    design = Design(3, EXAMPLES, units, "grid", separate, orderings=2, fractions=7)
+    return [trials.draw(design, index) for index in range(trials.chunks(design) or 0)]
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("separate", [False, True])
+@pytest.mark.parametrize("clamp", ["zero", "mean"])
+def test_shared_work_changes_nothing_but_rounding(
+    name: str, separate: bool, clamp: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A grid of either scope: the same outputs to 1e-5 of their size, the same answers, and twice the same bytes."""
+    monkeypatch.setattr(shared, "NODE_WORK", 0)
+    monkeypatch.setattr(shared, "WEIGHT_WORK", 0)
+    monkeypatch.setattr(shared, "KEPT_BYTES", 30_000)
+    network = opened(NETS[name](), clamp)
+    assert network.multiply({"x": INPUTS[:8]}) == (clamp == "zero")
+    for chunk in drawn(network, separate):
+        asked = ({"x": INPUTS}, chunk.examples, chunk.lesions, chunk.masks)
+        plain = network.outputs(*asked)
+        ours = Shared(network).outputs(*asked)
+        np.testing.assert_allclose(ours, plain, atol=1e-5 * np.abs(plain).max(), rtol=0)
+        np.testing.assert_array_equal(ours.argmax(1), plain.argmax(1))
+        assert ours.tobytes() == Shared(network).outputs(*asked).tobytes()
+
+
+def test_channels_go_from_all_layers_that_they_touch() -> None:
+    """Half of the units lost leave about a quarter of the work, and no mask at all."""
+    network = opened(chain())
+    assert network.multiply({"x": INPUTS[:8]})
+    masks = [np.arange(site.units) % 2 == 0 for site in network.sites]
+    model = network.grafted()
+    pruned.prune(model, network.scope, masks)
+    assert [value.name for value in model.graph.inputs] == ["x"]
+    assert [each.op_type for each in model.graph] == [
+        "Conv", "Relu", "Conv", "Clip", "Conv", "Sigmoid", "Mul", "MaxPool", "Flatten", "Gemm", "Relu", "Gemm"
+    ]  # fmt: skip
+    weights = [each.inputs[1] for each in model.graph if each.op_type == "Conv"]
+    assert [list(each.shape or ()) for each in weights if each] == [[6, 2, 3, 3], [6, 1, 3, 3], [5, 6, 3, 3]]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_site_that_is_lost_whole(lost: int) -> None:
+    """No layer is left without a channel; the site is zero all the same."""
+    network = opened(chain())
+    assert network.multiply({"x": INPUTS[:8]})
+    masks = [np.full((1, site.units), index != lost) for index, site in enumerate(network.sites)]
+    masks[-1][0, 0] = False  # two sites lose something, so that it goes into the weights
+    rows = np.arange(EXAMPLES)
+    asked = ({"x": INPUTS}, rows, np.zeros(EXAMPLES, np.int64), masks)
+    ours = Shared(network)._pruned({"x": INPUTS}, rows, [mask[0] for mask in masks])
+    np.testing.assert_allclose(ours, network.outputs(*asked), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("clamp", ["zero", "mean"])
+def test_a_unit_alone_is_held_against_its_own_way(name: str, clamp: str) -> None:
+    """Where nothing reads a unit, the pair is equal to the last bit; else both are what the whole network gives."""
+    network = opened(NETS[name](), clamp)
+    network.multiply({"x": INPUTS[:8]})
+    units = tuple(site.units for site in network.sites)
+    every = np.arange(sum(units))
+    examples = np.arange(EXAMPLES)[::-3].copy()
+    places = np.tile(np.arange(len(examples)), len(every))
+    lesions = np.repeat(every, len(examples))
+    masks = alone.masks(units, every)
+    ablated, intact = Shared(network).alone({"x": INPUTS}, examples, places, lesions, masks)
+    plain = network.outputs({"x": INPUTS}, examples[places], lesions, masks)
+    nothing = [np.ones((1, size), np.bool_) for size in units]
+    unhurt = network.outputs({"x": INPUTS}, examples[places], np.zeros(len(places), np.int64), nothing)
+    np.testing.assert_allclose(ablated, plain, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(intact, unhurt, atol=1e-5, rtol=0)
+    np.testing.assert_array_equal((ablated == intact).all(1), (plain == unhurt).all(1))
+    assert (ablated == intact).all(1).any() == (name == "chain")  # where some units never fire
+    assert not (ablated == intact).all()
+
+
+def test_what_overflows_is_chosen_not_multiplied() -> None:
+    """An infinite activation times zero would be NaN."""
+    model = two_convs([node("Relu", "c", "a")])
+    network = Network(*nets.checked(model))
+    network.mask([site.name for site in network.sites], "zero")
+    shape = tuple(size if isinstance(size, int) else 1 for size in network.inputs["x"].shape or ())[1:]
+    assert network.multiply({"x": np.ones((2, *shape), np.float32)})
+    network.mask([site.name for site in network.sites], "zero")
+    assert not network.multiply({"x": np.full((2, *shape), 3e38, np.float32)})
+    assert network.grafted().graph.inputs[-1].dtype == graft.ir.DataType.BOOL
+
+
+def test_a_model_that_runs_its_examples_alone_shares_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it cut: the plain way answers."""
+    network = Network(*nets.checked(nets.mixing()))
+    network.mask([site.name for site in network.sites], "zero")
+    network.alone = True
+    monkeypatch.setattr(Shared, "_ways", None)
+    inputs = {"x": noise(3, 4, *[size for size in (network.inputs["x"].shape or ()) if isinstance(size, int)])}
+    masks: list[NDArray[np.bool_]] = [np.ones((1, site.units), np.bool_) for site in network.sites]
+    rows = np.arange(4)
+    found = Shared(network).outputs(inputs, rows, rows * 0, masks)
+    np.testing.assert_array_equal(found, network.outputs(inputs, rows, rows * 0, masks))
