@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -124,7 +125,8 @@ def test_single_units_are_drawn_layer_by_layer_and_listed(page, address):
     wanted = ["selectivity", "importance", "relation", "targeted", "classes"]
     id = score(address, {"precision": 0.1, "analyses": wanted, "top": 5})
     with Client(address) as client:
-        found = client.get(id).result.analyses
+        result: Any = client.get(id).result
+    found = result.analyses
     page.goto(f"/#/evaluations/{id}")
     expect(page.get_by_role("heading", name="Do selective units matter more?")).to_be_visible()
     expect(page.get_by_text(found.relation.finding)).to_be_visible()

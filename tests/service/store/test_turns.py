@@ -85,7 +85,8 @@ def test_who_helps_gives_way_to_what_has_nobody(engine):
     """The first worker of an evaluation stays with it; the others leave once something is queued, whoever's it is."""
     owner, other = tenant(engine, DEFAULT), tenant(engine, "other")
     shared = submitted(engine, owner, workers=3)
-    claims = [claimed(engine) for _ in range(3)]
+    claims = [claim for _ in range(3) if (claim := claimed(engine)) is not None]
+    assert len(claims) == 3
 
     def leaving() -> list[bool]:
         with transaction(engine) as db:
