@@ -18,13 +18,9 @@ from service.examples import paths
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which the shipped network stands for the MLP, with the first 200 of its examples."""
-    model, dataset = paths("learned")
+    model, _ = paths("learned")
     (tmp_path / "mlp.onnx").write_bytes(model.read_bytes())
-    arrays = np.load(dataset)
-    few = {name: arrays[name][:200] for name in arrays.files}
-    (tmp_path / "run").mkdir()
-    np.savez(tmp_path / "run" / "data.npz", **few)
-    (tmp_path / "units.json").write_text(json.dumps({"mlp": [2]}))
+    (tmp_path / "units.json").write_text(json.dumps({"mlp": [1000]}))
     monkeypatch.setattr(lesion, "MET", 8)
     return tmp_path
 
@@ -33,7 +29,12 @@ def asked(place: Path, form: str, estimator: str, seconds: float = 0.0) -> dict[
     told = SimpleNamespace(
         folder=place, estimator=estimator, workload="mlp", form=form, seconds=seconds, examples=200, orderings=3, seed=0
     )
-    return lesion.measured(told, place / "run")
+    run = place / f"{form}-{estimator}"
+    run.mkdir()
+    arrays = np.load(paths("learned")[1])
+    few: dict[str, Any] = {name: arrays[name][:200] for name in arrays.files}
+    np.savez(run / "data.npz", **few)
+    return lesion.measured(told, run)
 
 
 def test_the_grid_is_timed_whole_and_its_orderings_are_told(place: Path) -> None:
@@ -48,7 +49,6 @@ def test_the_grid_is_timed_whole_and_its_orderings_are_told(place: Path) -> None
 def test_adaptive_agrees_with_the_grid(place: Path) -> None:
     """The mean of three orderings lies near what `adaptive` says; each is some 0.03 off."""
     adaptive = asked(place, "network", "adaptive")
-    np.savez(place / "run" / "data.npz", **{n: a[:200] for n, a in np.load(paths("learned")[1]).items()})
     grid = asked(place, "network", "grid")
     assert adaptive["auc"][0] == pytest.approx(np.mean(grid["aucs"]), abs=0.1)
     assert adaptive["passes"] > 1000

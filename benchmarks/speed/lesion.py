@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.optimize  # here and not at the first interval, as in a worker that has had one
+import scipy.special
 
 from benchmarks.speed.questions import FRACTIONS, MET, WORKLOADS
 from service import schemas

@@ -17,7 +17,7 @@ SPREAD = 8  # orderings that the spread of one's auc is told from
 def run(folder: Path, rivals: str, only: list[str], rounds: int, seconds: float) -> None:
     """Time what is not timed yet."""
     times = folder / "times.jsonl"
-    done = {_key(each) for each in told(times)}
+    done = {_key(each) for each in told(times) if "failed" not in each}
     for name in only or WORKLOADS:
         work = WORKLOADS[name]
         _units(folder, rivals, name)
@@ -69,7 +69,7 @@ def _ask(folder: Path, rivals: str, asked: dict[str, Any], seconds: float) -> di
     if who == "spread":
         command += ["--orderings", str(SPREAD), "--seconds", "0"]
     elif who == "grid":
-        command += ["--orderings", "1", "--seconds", str(LONGEST)]
+        command += ["--orderings", "2", "--seconds", str(LONGEST)]  # fewer are no grid
     return _answer(command)
 
 

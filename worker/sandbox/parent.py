@@ -146,7 +146,7 @@ class Child(Process):
         assert self._tail is not None, "load comes first"
         asked = {"do": "alone", "units": [mask.shape[1] for mask in masks]}
         shape = (len(places), *self._tail)
-        sent = [examples, places, lesions, *_packed(masks)]
+        sent: list[Array] = [examples, places, lesions, *_packed(masks)]
         _, answer = self._ask(asked, sent, limit=8 * math.prod(shape))
         self._expect(answer, [("<f4", shape)] * 2)
         ablated, intact = answer

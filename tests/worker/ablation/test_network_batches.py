@@ -26,7 +26,7 @@ def test_long_texts_make_small_batches() -> None:
     """Where the model leaves an axis open, the dataset's own size decides what fits; never the trials beside."""
     network = masked(token_tags(width=1024))
     short, long = ({"ids": np.zeros((40, length), np.int64)} for length in (7, 5000))
-    assert network.batch(short) == 32
+    assert network.batch(short) == 128
     # Embeddings of 4, two activations of 1024 and an output of 3, 4 bytes each, for each of 5,000 tokens.
     assert network.batch(long) == 4
     assert 4 * 5000 * (4 + 2048 + 3) * 4 <= batches.BATCH_BYTES < 4 * 5000 * (4 + 2048 + 3) * 8
@@ -86,7 +86,7 @@ def test_what_keeps_examples_apart_is_not_suspected() -> None:
     network = masked(tokens())
     trial = trial_run.run(network, inputs, "cpu")
     assert (trial.warnings, trial.tail, trial.broken) == ([], (3,), False)
-    assert (network.alone, network.batch(inputs)) == (False, 32)
+    assert (network.alone, network.batch(inputs)) == (False, 128)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
