@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 
 def floors(name: str, folder: Path) -> dict[str, Any]:
-    """sites, units; millions of multiply-adds; the share of them that a pass of a grid over all sites needs, by arithmetic."""
+    """sites, units; millions of multiply-adds; what share of them a grid over all sites needs."""
     read = read_onnx((folder / f"{name}.onnx").read_bytes())
     network = Network(read.data, read.output)
     network.mask([site.name for site in network.sites], "zero")
