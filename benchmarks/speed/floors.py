@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from benchmarks.speed.questions import FRACTIONS, WORKLOADS
-from worker.ablation import batches, flops, halves, pruned
+from worker.ablation import batches, flops, pruned
 from worker.ablation.network import Network
 from worker.formats.models import read_onnx
 
@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 
 def floors(name: str, folder: Path) -> dict[str, Any]:
-    """sites, units; millions of multiply-adds; shares of them that a pass of each form needs, by arithmetic."""
+    """sites, units; millions of multiply-adds; what share of them a grid over all sites needs."""
     read = read_onnx((folder / f"{name}.onnx").read_bytes())
     network = Network(read.data, read.output)
     network.mask([site.name for site in network.sites], "zero")
@@ -25,15 +25,12 @@ def floors(name: str, folder: Path) -> dict[str, Any]:
     whole = network.multiply_adds({"x": shape}) or 1
     units = [site.units for site in network.sites]
     left = [_pruned(network, step / (FRACTIONS - 1), shape) / whole for step in range(FRACTIONS)]
-    behind = [_behind(network, index, shape) / whole for index in range(len(units))]
     return {
         "sites": len(units),
         "units": sum(units),
         "million": whole / 1e6,
         # Nothing lost is the intact pass, which all orderings share.
         "network": float(np.mean(left)),
-        "layer": float(np.mean(behind)) + (1 - float(np.mean(behind))) / FRACTIONS,
-        "importance": float(np.average(behind, weights=units)),
     }
 
 
@@ -43,12 +40,6 @@ def _pruned(network: Network, fraction: float, shape: Shape) -> int:
     model = network.grafted()
     pruned.prune(model, network.scope, masks)
     return _work(model, shape)
-
-
-def _behind(network: Network, site: int, shape: Shape) -> int:
-    whole = _work(network.grafted([site]), shape)
-    cut = halves.cut(network.grafted([site]), network.grafted([site]), network.output)
-    return whole if cut is None else whole - _work(cut.before, shape)
 
 
 def _work(model: ir.Model, shape: Shape) -> int:

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.optimize  # here and not at the first interval, as in a worker that has had one
-import scipy.special
+import scipy.optimize  # noqa: F401 - here and not at the first interval, as in a worker that has had one
 
 from benchmarks.speed.questions import FRACTIONS, MET, WORKLOADS
 from service import schemas

@@ -127,10 +127,10 @@ class Figures:
     def _shares(self, plain: float | None) -> str:
         if plain is None:
             return ""
-        told = []
+        told: list[str] = []
         for form in FORMS:
             rate = self._rate("grid", form)
-            if rate:
+            if rate and form in self._floor:
                 best = _told(plain / self._floor[form])
                 told.append(
                     f"{form} {self._floor[form]:.2f}, so {best} passes/s at the unmasked rate, {_told(rate)} made"

@@ -101,7 +101,7 @@ class Graft(ir.passes.InPlacePass):
             kind = ir.DataType.FLOAT if self._clamp == "noise" or index in factors else ir.DataType.BOOL
             masks.append(_add_mask(model, index, site, self._batch, kind))
         for each in exits:
-            way = ways.multiplied if each.index in factors else ways.chosen
+            way: Masking = ways.multiplied if each.index in factors else ways.chosen
             way = ways.disturbed if self._clamp == "noise" else way
             self._masking.update(_mask(model, _place(each, self._clamp), masks[each.index], way))
         return ir.passes.PassResult(model, modified=bool(self._sites))

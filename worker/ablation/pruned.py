@@ -115,7 +115,11 @@ def _clips_around_zero(node: ir.Node) -> bool:
         return False
     ends = [_array(value) for value in node.inputs[1:]]
     low, high = (*ends, None, None)[:2]
-    return low is not None and high is not None and bool((low <= 0).all() and (high >= 0).all())
+    return (
+        low is not None
+        and high is not None
+        and bool((np.asarray(low, float) <= 0).all() and (np.asarray(high, float) >= 0).all())
+    )
 
 
 @dataclass
@@ -161,7 +165,7 @@ class Cuts:
             case "Flatten" if axis == 1 and wiring.integer(node, "axis", 1) == 1:
                 tail = list(node.inputs[0].shape or ["?"])[2:] if node.inputs[0] is not None else ["?"]
                 whole = all(isinstance(size, int) for size in tail)
-                return whole and self.ahead(node.outputs[0], 1, 2, prod(int(size) for size in tail))
+                return whole and self.ahead(node.outputs[0], 1, 2, prod(size for size in tail if isinstance(size, int)))
         return False
 
     def _averaged(self, node: ir.Node, axis: int, rank: int) -> bool:

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import onnx_ir as ir
 import onnxruntime
 
 Device = Literal["cpu", "cuda"]
-Session = onnxruntime.InferenceSession
+Session: TypeAlias = Any  # onnxruntime.InferenceSession, which has no types
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # What onnxruntime puts before its own words: a file where it was built, a line, and a C++ function with its types.
@@ -50,7 +50,7 @@ def opened(model: ir.Model, outputs: Sequence[str], threads: int, device: Device
     options.log_severity_level = 4
     try:
         data = ir.serde.serialize_model(model).SerializeToString()
-        return Session(data, options, providers=[PROVIDERS[device]])
+        return onnxruntime.InferenceSession(data, options, providers=[PROVIDERS[device]])
     except Exception as error:
         raise NetworkError(str(error)) from error
 

@@ -1,12 +1,13 @@
 """Shared work against the plain way, trial by trial: what the masks of `Network.outputs` give, up to rounding."""
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
 from tests import nets
 from tests.nets import f32, net, node, noise, two_convs
-from worker.ablation import alone, graft, pruned, shared, trials
+from worker.ablation import alone, pruned, shared, trials
 from worker.ablation.network import Network
 from worker.ablation.shared import Shared
 from worker.ablation.trials import Design
@@ -17,7 +18,7 @@ INPUTS = noise(1, EXAMPLES, 2, 8, 8)
 
 def chain() -> bytes:
     """Convolutions that can lose channels on both sides, one of each channel by itself, a pool, a dense layer."""
-    weights = {
+    weights: nets.Weights = {
         "w1": noise(2, 12, 2, 3, 3),
         "b1": noise(3, 12),
         "w2": noise(4, 12, 1, 3, 3),
@@ -146,7 +147,7 @@ def test_what_overflows_is_chosen_not_multiplied() -> None:
     assert network.multiply({"x": np.ones((2, *shape), np.float32)})
     network.mask([site.name for site in network.sites], "zero")
     assert not network.multiply({"x": np.full((2, *shape), 3e38, np.float32)})
-    assert network.grafted().graph.inputs[-1].dtype == graft.ir.DataType.BOOL
+    assert network.grafted().graph.inputs[-1].dtype == ir.DataType.BOOL
 
 
 def test_a_model_that_runs_its_examples_alone_shares_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
