@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from benchmarks.gallery.files import PYPI
-from benchmarks.zoo import examples, factors, rivals, rows, score, telling, training
+from benchmarks.zoo import examples, factors, nets, rivals, rows, score, telling, training
 from benchmarks.zoo.factors import Recipe
 
 PLAIN = next(recipe for recipe in factors.every() if recipe.group == "ladder" and recipe.family == "mlp")
@@ -90,7 +90,7 @@ def test_folding_batch_norm_changes_nothing(folder: Path) -> None:
 
     recipe = RECIPES[1]
     torch.manual_seed(0)
-    net = training.nets.build(recipe)
+    net = nets.build(recipe)
     x = torch.from_numpy(examples.training(folder, "mlp", 0, 0.0).x)
     net.train()
     net(x)  # running means and variances of its own
@@ -98,16 +98,9 @@ def test_folding_batch_norm_changes_nothing(folder: Path) -> None:
     flow = torch.nn.functional.linear(x.double(), first.weight, first.bias).relu()
     flow = torch.nn.functional.linear(flow, last.weight, last.bias)
     assert torch.allclose(flow.float(), training.outputs(net, x), atol=1e-4)
-    assert rivals.path_norm([first, last], x.shape[1:]) == pytest.approx(
-        by_hand(first.weight, last.weight, first, last)
-    )
-
-
-def by_hand(first, last, one, other) -> float:  # type: ignore[no-untyped-def]
-    """Half the log of the sum over paths from each input, and from each bias, to each output."""
-    from_inputs = (last.square() @ first.square()).sum()
-    from_biases = (last.square() @ one.bias.square()).sum() + other.bias.square().sum()
-    return float(0.5 * (from_inputs + from_biases).log())
+    paths = (last.weight.square() @ first.weight.square()).sum()  # from each input to each output
+    paths += (last.weight.square() @ first.bias.square()).sum() + last.bias.square().sum()  # and from each bias
+    assert rivals.path_norm([first, last], x.shape[1:]) == pytest.approx(float(0.5 * paths.log()))
 
 
 def test_what_a_measure_withstands_is_put_back(folder: Path) -> None:
@@ -116,7 +109,7 @@ def test_what_a_measure_withstands_is_put_back(folder: Path) -> None:
 
     recipe = RECIPES[0]
     torch.manual_seed(1)
-    net = training.nets.build(recipe)
+    net = nets.build(recipe)
     own = examples.training(folder, "mlp", 0, 0.0)
     x, y = torch.from_numpy(own.x), torch.from_numpy(own.y)
     before = training.outputs(net, x)
