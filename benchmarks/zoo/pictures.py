@@ -24,6 +24,7 @@ STYLE = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
 }
+LEGENDS = {"corruption": "labels drawn anew", "dropout": "dropout"}
 LOST = "fraction of units ablated"
 
 
@@ -62,14 +63,13 @@ def _curves(path: Path, rows: list[tuple[dict[str, str], float, float]], panels:
             same = [each for each in mine if each[0]["label"] == label]
             x, y = (np.array([each[which] for each in same]) for which in (1, 2))
             error = 1.96 * np.array([float(each[0]["error"]) for each in same])
-            told = f"dropout {label}" if name.startswith("dropout") else label
-            axis.plot(x, y, color=colour, label=f"{told} ({same[0][0]['networks']})")
+            axis.plot(x, y, color=colour, label=f"{label} ({same[0][0]['networks']})")
             axis.fill_between(x, y - error, y + error, color=colour, alpha=0.2, linewidth=0)
             if name.startswith("dropout") and float(label):
                 axis.axvline(float(label), color=colour, linestyle=":", linewidth=1)
         axis.set(title=title, xlabel=LOST, xlim=(0, 1), ylim=(0, 1.02))
         if labels:
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, title=LEGENDS.get(path.stem), title_fontsize=7)
     axes[0][0].set_ylabel("training accuracy")
     _save(path, figure)
 
@@ -84,14 +84,15 @@ def _scatter(path: Path, zoo: list[Row], target: str, label: str) -> None:
             for depth, marker in ((1, "o"), (3, "^")):
                 same = [row for row in rows if (row["norm"], row["depth"]) == (norm, depth)]
                 if same:
-                    told = f"{'batch norm' if norm else 'none'}{f', {depth} hidden' if family == 'mlp' else ''}"
+                    told = f"{'batch norm' if norm else 'none'}, {depth} hidden layer{'s' if depth > 1 else ''}"
                     x, y = table.column(same, "score"), table.column(same, target)
                     axis.scatter(x, y, 8, colour, marker, alpha=0.6, linewidths=0, label=told)
         axis.set(title=f"{family}, {'a fifth wrong' if corrupted else 'true labels'}", xlabel="score")
-        if rows:
-            axis.legend(fontsize=6)
     axes[0].set_ylabel(label)
     figure.tight_layout()
+    handles, labels = axes[0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=4, fontsize=7)
     _save(path, figure)
 
 

@@ -62,7 +62,7 @@ def _lines(scored: list[Recipe], told: Mapping[str, Any]) -> Iterable[Line]:
         ladder = those("ladder", family)
         for corruption in sorted({recipe.corruption for recipe in ladder}):
             same = [recipe for recipe in ladder if recipe.corruption == corruption]
-            yield Line(f"corruption {family}", f"{corruption:.0%} of labels drawn anew", same)
+            yield Line(f"corruption {family}", f"{corruption:.0%}", same)
     dropout = those("dropout", "mlp")
     for corruption in sorted({recipe.corruption for recipe in dropout}):
         for share in sorted({recipe.dropout for recipe in dropout}):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from benchmarks.gallery.files import PYPI
-from benchmarks.zoo import examples, factors, rivals, rows, score, telling, training
+from benchmarks.zoo import examples, factors, nets, rivals, rows, score, telling, training
 from benchmarks.zoo.factors import Recipe
 
 PLAIN = next(recipe for recipe in factors.every() if recipe.group == "ladder" and recipe.family == "mlp")
@@ -54,13 +54,16 @@ def test_every_step_goes_on_where_it_was_stopped(folder: Path, tmp_path: Path) -
     training.train(folder, RECIPES)
     assert [trained(folder, recipe).stat().st_mtime_ns for recipe in RECIPES] == first
 
-    # The second line is cut short, as a stopped run may leave it: that network is scored again, the first is not.
+    # A line is cut short, as a stopped run may leave it: that network is scored again, the others are not.
     assert score.score(folder, RECIPES, 600) == 0
     lines = (folder / "scores.jsonl").read_text().splitlines()
-    assert len(lines) == len(RECIPES)
-    (folder / "scores.jsonl").write_text(f"{lines[0]}\n{lines[1][:100]}\n")
+    asked = {each.key for each in score.asked(RECIPES)}  # each with both clamps
+    assert {json.loads(line)["key"] for line in lines} == asked
+    (folder / "scores.jsonl").write_text("".join(f"{line}\n" for line in lines[:-1]) + f"{lines[-1][:100]}\n")
     assert score.score(folder, RECIPES, 600) == 0
-    assert {each["key"] for each in score.read(folder)} == {recipe.name for recipe in RECIPES}
+    assert score.score(folder, RECIPES, 600) == 0
+    assert len((folder / "scores.jsonl").read_text().splitlines()) == len(asked) + 1
+    assert {each["key"] for each in score.read(folder)} == asked
 
     rivals.measure(folder, RECIPES)
     telling.tell(folder, RECIPES, tmp_path)
@@ -90,7 +93,7 @@ def test_folding_batch_norm_changes_nothing(folder: Path) -> None:
 
     recipe = RECIPES[1]
     torch.manual_seed(0)
-    net = training.nets.build(recipe)
+    net = nets.build(recipe)
     x = torch.from_numpy(examples.training(folder, "mlp", 0, 0.0).x)
     net.train()
     net(x)  # running means and variances of its own
@@ -98,16 +101,9 @@ def test_folding_batch_norm_changes_nothing(folder: Path) -> None:
     flow = torch.nn.functional.linear(x.double(), first.weight, first.bias).relu()
     flow = torch.nn.functional.linear(flow, last.weight, last.bias)
     assert torch.allclose(flow.float(), training.outputs(net, x), atol=1e-4)
-    assert rivals.path_norm([first, last], x.shape[1:]) == pytest.approx(
-        by_hand(first.weight, last.weight, first, last)
-    )
-
-
-def by_hand(first, last, one, other) -> float:  # type: ignore[no-untyped-def]
-    """Half the log of the sum over paths from each input, and from each bias, to each output."""
-    from_inputs = (last.square() @ first.square()).sum()
-    from_biases = (last.square() @ one.bias.square()).sum() + other.bias.square().sum()
-    return float(0.5 * (from_inputs + from_biases).log())
+    paths = (last.weight.square() @ first.weight.square()).sum()  # from each input to each output
+    paths += (last.weight.square() @ first.bias.square()).sum() + last.bias.square().sum()  # and from each bias
+    assert rivals.path_norm([first, last], x.shape[1:]) == pytest.approx(float(0.5 * paths.log()))
 
 
 def test_what_a_measure_withstands_is_put_back(folder: Path) -> None:
@@ -116,7 +112,7 @@ def test_what_a_measure_withstands_is_put_back(folder: Path) -> None:
 
     recipe = RECIPES[0]
     torch.manual_seed(1)
-    net = training.nets.build(recipe)
+    net = nets.build(recipe)
     own = examples.training(folder, "mlp", 0, 0.0)
     x, y = torch.from_numpy(own.x), torch.from_numpy(own.y)
     before = training.outputs(net, x)
