@@ -24,6 +24,7 @@ from service.api import (
     health,
     keys,
     page,
+    policies,
     problem_pages,
     reports,
     signing_keys,
@@ -33,7 +34,7 @@ from service.api import (
     webhooks,
 )
 from service.api import metrics as metrics_route
-from service.api.admission import Admission
+from service.api.admission import Admission, Crowds
 from service.api.deps import Backends
 from service.api.headers import SecurityHeaders
 from service.api.keyring import Keyring
@@ -70,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(units.router)
     app.include_router(standings.router)
     app.include_router(comparisons.router)
+    app.include_router(policies.router)
     app.include_router(webhooks.router)
     app.include_router(keys.router)
     app.include_router(signing_keys.router)
@@ -78,10 +80,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(problem_pages.router)
     app.include_router(evidence.router)
     page.mount(app)
-    app.add_middleware(Admission)
+    app.state.crowds = Crowds()
+    app.add_middleware(Admission, app.state.crowds)
     app.add_middleware(SecurityHeaders)
-    app.state.registry = metrics.registry()
-    app.add_middleware(Observed, Counted(app.state.registry))
+    app.state.registry = metrics.registry(settings.figures)
+    app.state.counted = Counted(app.state.registry if settings.figures is None else None)
+    app.add_middleware(Observed, app.state.counted)
     app.add_exception_handler(problems.Problem, _problem)
     app.add_exception_handler(RequestValidationError, _problem)
     app.add_exception_handler(HTTPException, _problem)

@@ -1,6 +1,7 @@
-"""The command line: `lesion serve`, `score`, `inspect`, `verify`, `keys`, `demo`, and the parts by themselves.
+"""The command line: `lesion serve`, `score`, `gate`, `compare`, `inspect`, `verify`, `keys`, `demo`, and the parts.
 
-Exit codes: 0 done, 1 cannot start, 2 wrong usage, 3 no score or refused (not judged), 4 timed out, 130 interrupted.
+Exit codes: 0 done, 1 cannot start or failed a gate, 2 wrong usage, 3 no score or refused (not judged), 4 timed out,
+5 inconclusive, 130 interrupted.
 Each command imports what it runs: all together take two seconds, which `lesion --help` and each process of the stack
 would pay at its start.
 """
@@ -14,8 +15,9 @@ from typing import Annotated
 
 import typer
 
-from service import __version__, examples, keys_command, logs, mlflow_command, usage
+from service import __version__, examples, judging_cli, keys_command, logs, mlflow_command, usage
 from service import config_options as options
+from service.arguments import Dataset, Folder, Inspected, Model, ModelData, Server, check_place
 from service.settings import Settings
 
 DRAIN_SECONDS = 3  # for requests under way when the API is told to stop
@@ -29,29 +31,6 @@ app = typer.Typer(
 
 app.add_typer(keys_command.app, name="keys")
 app.add_typer(mlflow_command.app, name="mlflow")
-
-Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", exists=True, dir_okay=False, help="An .onnx, .pt2 or TorchScript file.")
-]
-Dataset = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DATASET",
-        exists=True,
-        help="An .npz, .parquet, .safetensors or .csv file; a zip, tar or folder of images in class folders.",
-    ),
-]
-ModelData = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--model-data", metavar="FILE", exists=True, dir_okay=False, help="A file MODEL's weights lie in; repeatable."
-    ),
-]
-Inspected = Annotated[
-    list[Path], typer.Argument(metavar="FILE", exists=True, help="A model, and its data files; or a dataset.")
-]
-Server = Annotated[str | None, typer.Option(help="Address of a running service, instead of our own.")]
-Folder = Annotated[Path | None, typer.Option("--data", file_okay=False, help="Folder to keep everything in.")]
 
 
 def main() -> None:
@@ -149,9 +128,13 @@ def score(
         config = options.config(context.params, config_file)
     except options.UsageError as error:
         usage.fail(str(error), usage.USAGE)
-    _check_place(server, data)
+    check_place(server, data)
     order = score_command.Order(model, dataset, config, server, data, as_json, weights=tuple(model_data or ()))
     raise typer.Exit(score_command.run(order))
+
+
+app.command()(judging_cli.gate)
+app.command()(judging_cli.compare)
 
 
 @app.command()
@@ -167,7 +150,7 @@ def inspect(
     """
     from service import inspect_command
 
-    _check_place(server, data)
+    check_place(server, data)
     raise typer.Exit(inspect_command.run(inspect_command.Order(tuple(files), server, data, as_json)))
 
 
@@ -178,14 +161,18 @@ def verify(
         Path,
         typer.Option(exists=True, dir_okay=False, help="Public key in PEM, or what GET /v1/signing-keys answered."),
     ],
+    model: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="The model's file; it must be about this one.")
+    ] = None,
+    passed: Annotated[bool, typer.Option("--passed", help="Its gate must have let the model pass.")] = False,
 ) -> None:
-    """Check offline that a saved evaluation is what the service signed, for this model, dataset and config.
+    """Check offline that a saved evaluation, or the envelope of a verdict, is what the service signed.
 
     Exits with 0 if it is, with 1 if it is not, with 2 if that cannot be told.
     """
     from service import verify_command
 
-    raise typer.Exit(verify_command.run(file, key))
+    raise typer.Exit(verify_command.run(verify_command.Order(file, key, model, passed)))
 
 
 @app.command()
@@ -200,17 +187,21 @@ def demo() -> None:
 def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] = None) -> None:
     """Run the API alone, as containers do. Settings come from LESION_*."""
 
+    settings = usage.settings()
+    if listening is None:
+        _check(settings)
+        if settings.api_processes > 1:
+            return _several(settings)
     from service import connections, descriptors, leaving
     from service.app import create_app
 
     logs.configure()
     descriptors.raise_limit()
-    settings = usage.settings()
-    if listening is None:
-        _check(settings)
+    app = create_app(settings)
     server = leaving.Server(
         connections.config(
-            create_app(settings),
+            app,
+            app.state,
             host=settings.host,
             port=settings.port,
             log_level="info" if listening is None else "warning",
@@ -218,6 +209,15 @@ def api(listening: Annotated[int | None, typer.Option("--socket", hidden=True)] 
         )
     )
     server.run(None if listening is None else [socket.socket(fileno=listening)])
+
+
+def _several(settings: Settings) -> None:
+    from service import api_processes, local, processes
+
+    try:
+        api_processes.serve(settings, local.HOME, DRAIN_SECONDS + 1)
+    except processes.CannotStartError as error:
+        usage.fail(str(error), usage.CANNOT_START)
 
 
 @app.command()
@@ -251,11 +251,6 @@ def _check(settings: Settings) -> None:
         local.check(settings)
     except CannotStartError as error:
         usage.fail(str(error), usage.CANNOT_START)
-
-
-def _check_place(server: str | None, data: Path | None) -> None:
-    if server is not None and data is not None:
-        usage.fail("--data belongs to a service of our own; leave it out, or --server.", usage.USAGE)
 
 
 def _banner(base_url: str, settings: Settings) -> str:

@@ -7,7 +7,6 @@ In short: `with Client(url) as client: client.evaluate(Path("model.onnx"), Path(
     └── Unreachable    nobody answers at that address, or the answer broke off
 """
 
-import ipaddress
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from service import schemas, uploading
+from service.addresses import is_here
 from service.schemas import ENDED
 
 T = TypeVar("T", bound=BaseModel)
@@ -97,7 +97,10 @@ class Client:
         `http` replaces the HTTP client, for other timeouts, certificates or an application in process.
         """
         timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-        self._http = http or httpx2.Client(base_url=base_url, timeout=timeout, trust_env=not _is_here(base_url))
+        try:
+            self._http = http or httpx2.Client(base_url=base_url, timeout=timeout, trust_env=not is_here(base_url))
+        except httpx2.InvalidURL as error:
+            raise Unreachable(f"{base_url!r} is no address: {error}.") from error
         if key is not None:
             self._http.headers["Authorization"] = f"Bearer {key}"
 
@@ -176,6 +179,10 @@ class Client:
         """
         asked = {"baseline": baseline, "candidate": candidate, **how}
         return _read(schemas.Comparison, self._ask("POST", "/v1/comparisons", json=asked))
+
+    def report(self, evaluation: str, kind: Literal["xml", "md"]) -> bytes:
+        """A report of an ended evaluation: JUnit XML, or Markdown."""
+        return self._ask("GET", f"/v1/evaluations/{evaluation}/report.{kind}").content
 
     def forget(self, evaluation: str) -> None:
         """Delete an ended evaluation with its result; raises `Refused` if it has not ended."""
@@ -286,15 +293,3 @@ def _not_understood(answer: httpx2.Response) -> Refused:
 def _passing(error: ClientError) -> bool:
     """Is it one of the errors that a restart of the service brings, and takes away?"""
     return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.problem.get("status") in (502, 503))
-
-
-def _is_here(base_url: str) -> bool:
-    """Is it this machine? A proxy that the environment names must not come between."""
-    try:
-        host = httpx2.URL(base_url).host
-    except httpx2.InvalidURL as error:
-        raise Unreachable(f"{base_url!r} is no address: {error}.") from error
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar
 import typer
 from pydantic import ValidationError
 
-from service.schemas import NEEDS, Config, Metric, Preprocessing
+from service.schemas import NEEDS, Config, Gate, Metric, Preprocessing
 
-READING, PIXELS = "What is read", "Preprocessing, in the order of its steps"
+READING, PIXELS, RULES = "What is read", "Preprocessing, in the order of its steps", "What the model must fulfil"
 
 
 class UsageError(ValueError):
@@ -75,6 +75,15 @@ Layout = Annotated[
 DataLayout = Annotated[
     Literal["NCHW", "NHWC"] | None, _option("Where the dataset has the channels. (default: found)", panel=PIXELS)
 ]
+MinScore = Annotated[Number, _option("Least score.", panel=RULES)]
+MinAccuracy = Annotated[Number, _option("Least accuracy of the intact model.", panel=RULES)]
+MinLayerScore = Annotated[Number, _option("Least score of each site; with --scope layer.", panel=RULES)]
+MaxDrop = Annotated[Number, _option("By how much the score may be lower than --baseline's.", panel=RULES)]
+Baseline = Annotated[Text, _option("Id of an evaluation of the model to compare with.", panel=RULES)]
+MaxGap = Annotated[Number, _option("How far the score may lie from --training's.", panel=RULES)]
+Training = Annotated[Text, _option("Id of an evaluation of this model on its training split.", panel=RULES)]
+Policy = Annotated[Text, _option("Rules kept on the server: NAME or NAME@VERSION.", panel=RULES)]
+Trials = Annotated[Whole, _option("Most trials to spend on a verdict. (default: 200000)", panel=RULES)]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", exists=True, dir_okay=False, help="All of this as JSON.")
 ]
@@ -139,13 +148,17 @@ def config(given: Mapping[str, Any], file: Path | None = None) -> Config:
 
     Raises `UsageError`.
     """
-    known = {*Config.model_fields, *Preprocessing.model_fields, "input"}
+    known = {*Config.model_fields, *Preprocessing.model_fields, *Gate.model_fields, "input", "trials"}
     told = {name: value for name, value in given.items() if name in known and value not in (None, [], ())}
     asked = _read(file) if file is not None else {}
     pixels = {name: _parsed(name, told.pop(name)) for name in Preprocessing.model_fields if name in told}
     if pixels:
-        before = asked.get("preprocessing")
-        asked["preprocessing"] = {**(before if isinstance(before, dict) else {}), **pixels}
+        asked["preprocessing"] = {**_part(asked, "preprocessing"), **pixels}
+    rules = {name: told.pop(name) for name in Gate.model_fields if name in told}
+    if rules:
+        asked["gate"] = {**_part(asked, "gate"), **rules}
+    if "trials" in told:
+        asked["limits"] = {**_part(asked, "limits"), "trials": told.pop("trials")}
     if "input" in told:
         asked["inputs"] = dict(_pair(text) for text in told.pop("input"))
     if "analyses" in told:
@@ -155,8 +168,14 @@ def config(given: Mapping[str, Any], file: Path | None = None) -> Config:
     try:
         return Config.model_validate(asked | told)
     except ValidationError as error:
-        options = {**dict.fromkeys(told), **dict.fromkeys(pixels), **dict.fromkeys(given.keys() & {"analyses"})}
-        raise UsageError(_explained(error, set(options), file)) from error
+        options = {*told, *pixels, *rules, *({"trials", "analyses"} & set(given))}
+        raise UsageError(_explained(error, options, file)) from error
+
+
+def _part(asked: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What the file says of one part; nothing, if that is no object, which options then replace."""
+    part = asked.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _read(file: Path) -> dict[str, Any]:

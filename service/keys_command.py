@@ -14,9 +14,8 @@ from service.schemas import DAY, SCOPES, Scope
 if TYPE_CHECKING:  # each command imports what it runs; SQLAlchemy would cost every command of `lesion`
     from sqlalchemy.orm import Session
 
-ORDINARY = [
-    scope for scope in SCOPES if scope not in ("admin", "metrics:read")
-]  # the others are of one tenant's things
+# A pipeline that is judged by a policy must not be able to soften it; figures are not of one tenant's things.
+ORDINARY = [scope for scope in SCOPES if scope not in ("policies:write", "metrics:read", "admin")]
 
 app = typer.Typer(
     help="Make, list, rotate and revoke keys, in the database that LESION_DATABASE_URL or --data names.",
@@ -34,7 +33,10 @@ def create(
     tenant: Tenant = "default",
     scope: Annotated[
         list[str] | None,
-        typer.Option(help=f"What it allows: {', '.join(SCOPES)}. Repeatable. (default: all but the last two)"),
+        typer.Option(
+            help=f"What it allows: {', '.join(SCOPES)}. Repeatable. "
+            "(default: all but policies:write, metrics:read and admin)"
+        ),
     ] = None,
     days: Annotated[float | None, typer.Option(min=0, help="Days until it expires. (default: it does not)")] = None,
     data: Data = None,

@@ -7,7 +7,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from typing import NoReturn
 import httpx2
 
 import service
-from service import signing, valkey
+from service import api_processes, signing, valkey
 from service.broker import EVALUATIONS, INSPECTIONS
 from service.processes import GRACE, CannotStartError, Program, Supervisor
 from service.settings import Settings
@@ -33,8 +32,6 @@ WORKERS = {EVALUATIONS: "evaluate", INSPECTIONS: "inspect"}  # a worker's name, 
 HOME = Path(service.__file__).parents[1]
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BROKER_SECONDS, START_SECONDS = 10.0, 60.0  # to answer for the first time; Python on a busy machine takes long
-# Settings that no service reads.
-OF_COMMANDS = ("key", "mlflow_secret", "hugging_face_secret", "hugging_face_token", "hook_secret")
 LOG_LINES = 8  # of a program that failed to start, shown to the user
 
 
@@ -78,9 +75,9 @@ def worker(settings: Settings, queue: str) -> Program:
     return Program(
         name=f"{WORKERS[queue]}-worker",
         command=worker_command(queue),
-        environment=_environment(settings),
+        environment=settings.variables(),
         directory=HOME,
-        log=_logs(settings) / f"{WORKERS[queue]}.log",
+        log=settings.logs / f"{WORKERS[queue]}.log",
     )
 
 
@@ -99,19 +96,19 @@ def worker_command(queue: str) -> list[str]:
 def _start(settings: Settings, stack: ExitStack, grace: float) -> str:
     """Start all parts in order, each to be taken down by `stack`; return the address once the API answers."""
     stack.enter_context(_only_user(settings.data))
-    _logs(settings).mkdir(exist_ok=True)
-    listening = stack.enter_context(_listener(settings))
+    settings.logs.mkdir(exist_ok=True)
+    listening = stack.enter_context(api_processes.listener(settings))
     _prepare_database(settings)
     supervisor = stack.enter_context(Supervisor(grace))
     broker = None if settings.broker_url else _start_broker(settings, supervisor, stack)
     if broker is not None:
         settings = settings.model_copy(update={"broker_url": f"redis+socket://{broker}"})
-    api, workers = _api(settings, listening), [worker(settings, queue) for queue in WORKERS]
+    apis, workers = api_processes.programs(settings, listening, HOME), [worker(settings, queue) for queue in WORKERS]
     temporary = _temporary_folder(settings)
-    for program in (api, *workers):
+    for program in (*apis, *workers):
         supervisor.start(replace(program, environment={**program.environment, "TMPDIR": str(temporary)}))
-    base_url = _address(listening)
-    _wait(partial(_api_answers, base_url), supervisor, [api, *workers], START_SECONDS)
+    base_url = api_processes.address(listening)
+    _wait(partial(_api_answers, base_url), supervisor, [*apis, *workers], START_SECONDS)
     if broker is not None:
         _wait(partial(valkey.has_readers, broker, len(workers)), supervisor, workers, START_SECONDS)
     return base_url
@@ -120,7 +117,7 @@ def _start(settings: Settings, stack: ExitStack, grace: float) -> str:
 def _start_broker(settings: Settings, supervisor: Supervisor, stack: ExitStack) -> str:
     """Start a broker of our own; return the path of its socket once it answers."""
     path = valkey.socket_path(settings.data.absolute(), stack)
-    program = valkey.program(path, settings.data.absolute(), _logs(settings) / "broker.log")
+    program = valkey.program(path, settings.data.absolute(), settings.logs / "broker.log")
     supervisor.start(program)
     _wait(partial(valkey.answers, path), supervisor, [program], BROKER_SECONDS)
     return path
@@ -177,56 +174,12 @@ def _prepare_database(settings: Settings) -> None:
         engine.dispose()
 
 
-@contextmanager
-def _listener(settings: Settings) -> Iterator[socket.socket]:
-    """The API's socket. It is ours, so that the address is known at once and survives a restart of the API."""
-    try:
-        family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        listening = socket.create_server(address[:2], family=family, backlog=512)
-    except OSError as error:
-        raise CannotStartError(
-            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another --port or --host."
-        ) from error
-    with listening:
-        yield listening
-
-
-def _address(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - looked up, not listened on
-    return f"http://[{here}]:{port}" if ":" in here else f"http://{here}:{port}"
-
-
-def _environment(settings: Settings) -> dict[str, str | None]:
-    """All settings as variables, for a child to read as its own; what is not set must not be inherited either.
-
-    Nor must the secrets that this user's commands need elsewhere: the key of another server, those of registries.
-    """
-    values = settings.model_dump() | {"data": settings.data.absolute()} | dict.fromkeys(OF_COMMANDS)
-    return {f"LESION_{name.upper()}": None if value is None else str(value) for name, value in values.items()}
-
-
 def _temporary_folder(settings: Settings) -> Path:
     """A folder of our own for what children leave behind when they are killed, emptied at each start."""
     folder = settings.scratch / "temporary"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     return folder
-
-
-def _logs(settings: Settings) -> Path:
-    return settings.data.absolute() / "logs"
-
-
-def _api(settings: Settings, listening: socket.socket) -> Program:
-    return Program(
-        name="api",
-        command=[sys.executable, "-P", "-m", "service.cli", "api", "--socket", str(listening.fileno())],
-        environment=_environment(settings),
-        directory=HOME,
-        log=_logs(settings) / "api.log",
-        sockets=(listening.fileno(),),
-    )
 
 
 def _api_answers(base_url: str) -> bool:

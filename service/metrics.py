@@ -5,9 +5,11 @@ The database and the broker are asked at each scrape, so every API process tells
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
@@ -68,12 +70,17 @@ def _gauge(
     return family
 
 
-def registry() -> CollectorRegistry:
-    """A registry of its own for each application: nothing is global."""
+def registry(figures: Path | None) -> CollectorRegistry:
+    """A registry of its own for each application: nothing is global.
+
+    figures: the folder in which several processes count, if there are several; the registry then tells their sums.
+    """
     made = CollectorRegistry(auto_describe=False)
     version = GaugeMetricFamily("lesion_info", "The version that runs.", labels=("version",))
     version.add_metric((__version__,), 1)
     made.register(_Constant(version))
+    if figures is not None:
+        MultiProcessCollector(made, str(figures))  # type: ignore[no-untyped-call]
     return made
 
 

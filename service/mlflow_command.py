@@ -159,12 +159,12 @@ def _plan(
 ) -> "Plan":
     from service.registries.checking import Plan
 
-    if alias is not None and min_score is None:
-        usage.fail("--alias moves on a pass, and without --min-score nothing can pass.", usage.USAGE)
     try:
         config = options.config(context.params, context.params.get("config_file"))
     except options.UsageError as error:
         usage.fail(str(error), usage.USAGE)
+    if alias is not None and config.gate is None:
+        usage.fail("--alias moves on a pass, and without --min-score or a `gate` nothing can pass.", usage.USAGE)
     return Plan(dataset, config, min_score, alias, only_forward, timeout)
 
 

@@ -11,7 +11,8 @@ from service import usage
 from service.client import Client, Refused
 from service.local import embedded, private
 
-DONE, NOT_JUDGED, TIMED_OUT, INTERRUPTED = 0, 3, 4, 130  # exit codes; 1 and 2 are the command line's own
+# Exit codes; 1 means as well that something cannot start, and 2 is the command line's own.
+DONE, FAILED, USAGE, NOT_JUDGED, TIMED_OUT, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 KEY_WANTED = "Set LESION_KEY to a key of that service."
 KEY_REFUSED = "It is the one in LESION_KEY."

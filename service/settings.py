@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 MIB = 1024**2
 GIB = 1024**3
 HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+# What this user's commands need elsewhere: the key of another server, secrets of registries. No service reads them.
+OF_COMMANDS = ("key", "mlflow_secret", "hugging_face_secret", "hugging_face_token", "hook_secret")
 LIMIT = r"^([1-9]\d*/(second|minute|hour|day))?$"
 
 
@@ -71,6 +73,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on.")
+    api_processes: int = Field(1, ge=1, le=64, description="Processes of the API that share its port; a core each.")
     keys: Literal["auto", "required"] = Field(
         "auto", description="`auto`: none is needed where the API listens on loopback; `required`: one always is."
     )
@@ -139,6 +142,22 @@ class Settings(BaseSettings):
     def scratch(self) -> Path:
         """Folder for files that need not outlive a process: uploads under way, inputs unpacked for a child."""
         return self.data.absolute() / "scratch"
+
+    @cached_property
+    def logs(self) -> Path:
+        """Folder for what the parts of `lesion serve` say."""
+        return self.data.absolute() / "logs"
+
+    @cached_property
+    def figures(self) -> Path | None:
+        """Folder in which several API processes add up what they count; None for one, which counts for itself."""
+        return self.scratch / "figures" if self.api_processes > 1 else None
+
+    def variables(self) -> dict[str, str | None]:
+        """All settings as variables, for a child to read as its own; what is not set must not be inherited either, nor
+        what is of commands alone."""
+        values = self.model_dump() | {"data": self.data.absolute()} | dict.fromkeys(OF_COMMANDS)
+        return {f"LESION_{name.upper()}": None if value is None else str(value) for name, value in values.items()}
 
     @cached_property
     def webhooks_allowed(self) -> Allowed:

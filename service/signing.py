@@ -19,11 +19,10 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from service import schemas
+from service import schemas, verdicts
 from service.settings import Settings
 
 PAYLOAD = "application/vnd.in-toto+json"
-STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://lesion.dev/attestation/robustness/v1"
 KEY_FILE = "signing-key.pem"
 
@@ -48,7 +47,17 @@ class Signer:
         """The envelope of a succeeded evaluation; None of any other."""
         if evaluation.result is None:
             return None
-        payload = schemas.canonical(_statement(evaluation.model_dump(mode="json"))).encode()
+        return self._envelope(_statement(evaluation.model_dump(mode="json")))
+
+    def signed_verdict(self, evaluation: schemas.Evaluation) -> schemas.Envelope | None:
+        """The envelope of a gate's verdict; None without one."""
+        if evaluation.result is None:
+            return None
+        statement = _verdict(evaluation.model_dump(mode="json"))
+        return None if statement is None else self._envelope(statement)
+
+    def _envelope(self, statement: dict[str, Any]) -> schemas.Envelope:
+        payload = schemas.canonical(statement).encode()
         signature = base64.b64encode(self._key.sign(_encoded(payload))).decode()
         return schemas.Envelope(
             payload=base64.b64encode(payload).decode(),
@@ -127,24 +136,33 @@ def public_keys(text: bytes) -> list[Ed25519PublicKey]:
 def verify(evaluation: dict[str, Any], keys: list[Ed25519PublicKey]) -> dict[str, Any]:
     """The statement that was signed about an evaluation as the API showed it. Raises `ForgedError`.
 
-    evaluation: parsed JSON of GET /v1/evaluations/{id}, with whatever was changed on its way.
+    evaluation: parsed JSON of GET /v1/evaluations/{id}, with whatever was changed on its way. A gate's verdict in it
+    is checked as well.
     """
+    statement = opened(evaluation.get("signature"), keys)
     try:
-        envelope = schemas.Envelope.model_validate(evaluation["signature"])
-        payload = base64.b64decode(envelope.payload, validate=True)
-        signatures = [(each.keyid, base64.b64decode(each.sig, validate=True)) for each in envelope.signatures]
-    except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise ForgedError("it carries no signature that can be read") from error
-    if envelope.payloadType != PAYLOAD or not any(_holds(key, payload, signatures) for key in keys):
-        raise ForgedError("it is not signed by the key given")
-    statement: dict[str, Any] = json.loads(payload)
-    try:
-        shown = _statement(evaluation)
+        changed = _differences(statement, _statement(evaluation))
+        if changed:
+            raise ForgedError(f"it was changed after it was signed: {', '.join(changed)}")
+        verdict = _verdict(evaluation)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ForgedError(f"it is no evaluation: {error}") from error
-    changed = _differences(statement, shown)
-    if changed:
-        raise ForgedError(f"it was changed after it was signed: {', '.join(changed)}")
+    if verdict is not None and opened(evaluation.get("verdict_signature"), keys) != verdict:
+        raise ForgedError("its verdict is not the one that was signed")
+    return statement
+
+
+def opened(envelope: Any, keys: list[Ed25519PublicKey]) -> dict[str, Any]:
+    """The statement in an envelope (parsed JSON), once its signature is known to hold. Raises `ForgedError`."""
+    try:
+        known = schemas.Envelope.model_validate(envelope)
+        payload = base64.b64decode(known.payload, validate=True)
+        signatures = [(each.keyid, base64.b64decode(each.sig, validate=True)) for each in known.signatures]
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise ForgedError("it carries no signature that can be read") from error
+    if known.payloadType != PAYLOAD or not any(_holds(key, payload, signatures) for key in keys):
+        raise ForgedError("it is not signed by the key given")
+    statement: dict[str, Any] = json.loads(payload)
     return statement
 
 
@@ -160,10 +178,9 @@ def _holds(key: Ed25519PublicKey, payload: bytes, signatures: list[tuple[str, by
 def _statement(evaluation: dict[str, Any]) -> dict[str, Any]:
     """What is signed. `cost.seconds` is left out, since it is the one thing that a rerun changes."""
     result = evaluation["result"]
-    lasting = result | {"cost": {name: value for name, value in result["cost"].items() if name != "seconds"}}
     subjects = ("model", "dataset")
     return {
-        "_type": STATEMENT,
+        "_type": verdicts.STATEMENT,
         "subject": [
             {"name": name, "digest": {"sha256": str(evaluation[name]).removeprefix("sha256:")}} for name in subjects
         ],
@@ -172,10 +189,20 @@ def _statement(evaluation: dict[str, Any]) -> dict[str, Any]:
             "evaluation": evaluation["id"],
             "ended_at": evaluation["ended_at"],
             "config": schemas.digest(schemas.canonical(evaluation["config"])),
-            "result": schemas.digest(schemas.canonical(lasting)),
+            "result": _lasting(result),
             "score": result["score"],
         },
     }
+
+
+def _lasting(result: dict[str, Any]) -> str:
+    """The digest of a result without the seconds it took."""
+    lasting = result | {"cost": {name: value for name, value in result["cost"].items() if name != "seconds"}}
+    return schemas.digest(schemas.canonical(lasting))
+
+
+def _verdict(evaluation: dict[str, Any]) -> dict[str, Any] | None:
+    return verdicts.statement(evaluation, _lasting(evaluation["result"]))
 
 
 def _differences(signed: dict[str, Any], shown: dict[str, Any]) -> list[str]:

@@ -88,6 +88,9 @@ def summary(evaluation: Evaluation, result: Result) -> RenderableType:
     first = max(16, len(f"intact {metric(result)}"))  # as wide as the column above
     parts: list[RenderableType] = [grid]
     parts += [Text(f"{name:{first}}  {visible(line)}", "dim") for name, line in told.items()]
+    if result.gate is not None:
+        look = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}[result.gate.verdict]
+        parts.append(Text(visible(f"Gate: {result.gate.verdict}. {' '.join(result.gate.reasons)}"), look))
     if result.score is None and result.score_refused:
         parts.append(Text(f"No score: {visible(result.score_refused)}", "bold red"))
     parts += [Text(f"Warning: {visible(warning)}", "yellow") for warning in result.warnings]

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from service import __version__, schemas, scoring
 from service.schemas import Config
-from worker import first
+from service.scoring import gate
+from worker import cautions, first
 from worker.ablation import trials
 from worker.ablation.trials import Design
 from worker.findings import Findings
 from worker.first import Means
+from worker.judging import Judge, Prefix, Rival, Role
 from worker.survey import Job, Survey
 
 FIRST = 1  # chunk 0 is the intact network; then come those of the analyses, and those of trials
@@ -60,9 +62,12 @@ class Subject:
 class Course:
     """The prefix of chunks taken so far. `take` chunks as they become known; then ask."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, rivals: Mapping[Role, Rival] | None = None) -> None:
+        """`rivals` are the evaluations that the config names. Raises `NotComparable` for one that is none."""
         self.subject = subject
         self.design = subject.design
+        self._judge = Judge(subject.config, [site["site"] for site in subject.sites], rivals or {})
+        self._judge.check(subject.model, subject.dataset, subject.measured)
         self.next = 0
         self.decided = False
         self.reference: scoring.Reference | None = None
@@ -72,8 +77,10 @@ class Course:
         if subject.config.analyses:
             self.survey = Survey(subject.config, subject.examples, self.design.units, subject.classes)
         self.noticed: list[str] = []  # warnings of the process that runs the model on these inputs
-        self._tally = scoring.Tally.empty(trials.cells(self.design))
+        self._tally = self._empty = scoring.Tally.empty(trials.cells(self.design))
+        self._chunks: list[scoring.Tally] = []  # one by one, where they are paired with others'
         self._grid_chunks = trials.chunks(self.design)
+        self._planned: list[int] = []
         self._waiting: dict[int, str] = {}
 
     @property
@@ -114,6 +121,8 @@ class Course:
                 self.survey.take(payload)
             else:
                 self._tally = self._tally.add(payload)
+                if self._judge.rivals:
+                    self._chunks.append(self._empty.add(payload))
             self.next += 1
             self.decided = self._stop()
 
@@ -127,6 +136,36 @@ class Course:
             return False
         if not self.reference.scored:
             return True  # nothing to lose by ablation: no trial can give a score
+        config = self.subject.config
+        if config.gate is not None and config.estimator == "adaptive":
+            return self._judged()
+        return self._narrow()
+
+    def _judged(self) -> bool:
+        """With a gate: is the verdict certain, at a look that was planned, or is this the last one?"""
+        count, looks = self.next - self.trials_from, self._looks()
+        if count not in looks:
+            return False
+        if count == looks[-1]:
+            return True
+        certain = gate.settled(self._judge.read(self._prefix(), self._judge.level(len(looks))))
+        return certain and (self.subject.config.precision is None or self._narrow())
+
+    def _looks(self) -> list[int]:
+        """Chunk counts at which the verdict is read; all chunks have as many trials as the first."""
+        if not self._planned:
+            assert self.reference is not None
+            size = len(trials.draw(self.design, 0).cells)
+            self._planned = self._judge.looks(size, scoring.least_chunks(self.reference))
+        return self._planned
+
+    def _prefix(self) -> Prefix:
+        assert self.reference is not None
+        return Prefix(self.reference, self._tally, self._chunks)
+
+    def _narrow(self) -> bool:
+        """Is the score's interval as narrow as asked, or the grid complete?"""
+        assert self.reference is not None
         config = self.subject.config
         return scoring.enough(
             self._tally,
@@ -168,7 +207,9 @@ class Course:
         if self._grid_chunks is not None:
             return (self.next - self.trials_from) / self._grid_chunks
         precision = self.subject.config.precision
-        if live is None or precision is None or live.high <= live.low:
+        if precision is None:  # until a verdict is certain, which nobody knows beforehand
+            return min(int(self._tally.trials.sum()) / self.subject.config.limits.trials, 0.99)
+        if live is None or live.high <= live.low:
             return 0.0
         return min((2 * precision / (live.high - live.low)) ** 2, 0.99)
 
@@ -201,7 +242,10 @@ class Course:
             layers=self._layers(summary),
             sites=[schemas.Site(**{name: site[name] for name in schemas.Site.model_fields}) for site in subject.sites],
             analyses=analyses,
-            warnings=subject.warnings + self.noticed + self._often_wrong() + self._imprecise(summary),
+            baseline=self._judge.against("baseline", self._prefix()),
+            training=self._judge.against("training", self._prefix()),
+            gate=None if config.gate is None else self._judge.result(self._prefix(), len(self._looks())),
+            warnings=subject.warnings + self.noticed + self._cautions(summary),
             cost=self._cost(passes),
             provenance=schemas.Provenance(
                 model=subject.model,
@@ -212,6 +256,11 @@ class Course:
                 converted=subject.converted,
             ),
         )
+
+    def _cautions(self, summary: scoring.Summary | None) -> list[str]:
+        assert self.reference is not None
+        wrong = cautions.often_wrong(self.reference, self.subject.pictures)
+        return wrong + cautions.imprecise(summary, self.subject.config.precision)
 
     def _cost(self, trials: int) -> schemas.Cost:
         passes, intact = (0, 0) if self.survey is None else (self.survey.passes, self.survey.intact_passes)
@@ -233,27 +282,6 @@ class Course:
             schemas.Layer(site=s["site"], units=s["units"], auc=_known(g.auc), score=_estimate(g.score))
             for s, g in pairs
         ]
-
-    def _often_wrong(self) -> list[str]:
-        """A model of pictures that is wrong more often than not was most likely shown other pictures than it knows."""
-        assert self.reference is not None
-        found, metric = self.reference, self.reference.metric
-        if self.subject.pictures is None or not metric.share or found.first >= (1 + found.chance) / 2:
-            return []
-        return [f"Intact {metric.name} is {found.first:.3f}: {self.subject.pictures}"]
-
-    def _imprecise(self, summary: scoring.Summary | None) -> list[str]:
-        precision = self.subject.config.precision
-        if summary is None or summary.score is None or precision is None:
-            return []
-        half = (summary.score.high - summary.score.low) / 2
-        if half <= precision + 1e-6:
-            return []
-        allowed = (
-            f"The interval is ±{half:.4f} wide, not ±{precision}: {summary.trials:,} trials were all that "
-            "`limits.trials` allowed. Raise it for a narrower one."
-        )
-        return [allowed]
 
 
 def _known(estimate: scoring.Estimate) -> schemas.Estimate:

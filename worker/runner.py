@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from service import chunk_seconds, problems
+from service import chunk_seconds, compared, problems
 from service.schemas import Config, canonical
 from service.settings import Settings
 from service.store import chunks, evaluations, units
@@ -26,6 +26,7 @@ from worker.computing import Computing
 from worker.course import FIRST, Course
 from worker.formats.refusals import Refused
 from worker.heart import Heart
+from worker.judging import Rival, Role
 from worker.outcomes import as_problem
 from worker.sandbox.parent import Crashed, TimedOut
 
@@ -133,11 +134,18 @@ class Run:
         """Start the process that holds the model. What it finds must fit the dataset and the config."""
         subject = self._computing.open()
         if course is None:
-            course = Course(subject)
+            course = Course(subject, self._rivals())
             with reading(self.engine) as db:
                 course.take(chunks.computed(db, self.claim, course.next))
         self._computing.load(course)
         return course
+
+    def _rivals(self) -> dict[Role, Rival]:
+        """The evaluations that the config names. Raises `NotFound` for one that was forgotten meanwhile."""
+        named: dict[Role, str | None] = {"baseline": self.config.baseline, "training": self.config.training}
+        with reading(self.engine) as db:
+            sides = {role: compared.side(db, self.claim.tenant, id) for role, id in named.items() if id is not None}
+        return {role: Rival.of(side) for role, side in sides.items()}
 
     def _hold_any(self) -> Held | None:
         """Hold the first chunk that is free, before anything is known of the model.

@@ -1,4 +1,4 @@
-"""`make load`, or `python -m benchmarks.load [--case reads] [--database sqlite] [--seconds 10] [--json FILE]`.
+"""`make load`, or `python -m benchmarks.load [--case reads] [--database sqlite] [--processes 2] [--json FILE]`.
 
 Each case has a service of its own, on a fresh folder. Its line says what was seen, the next one what was promised and
 does not hold; it exits with 1 if there is any. The callers share the machine with the service.
@@ -33,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=CASES, action="append", help="one or several; all but the soak by default")
     parser.add_argument("--database", choices=DATABASES, action="append", help="both by default")
+    parser.add_argument("--processes", type=int, default=2, help="of the API; two by default, as for two cores")
     parser.add_argument("--seconds", type=float, help="of load; 10, and 20 minutes for the soak")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
@@ -40,7 +41,7 @@ def main() -> None:
     for name in options.case or [each for each in CASES if each != "soak"]:
         seconds = options.seconds or (SOAK_SECONDS if name == "soak" else 10.0)
         for database in options.database or DATABASES:
-            with site.running(database) as place:
+            with site.running(database, api_processes=options.processes) as place:
                 seen = CASES[name](place, seconds)
             broken = promises.broken(name, seen)
             found.append({"case": name, "database": database, **seen, "broken": broken})

@@ -3,7 +3,6 @@
 Only those count that want the processor or the database now: who waits for an evaluation or sends a body stands aside.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,10 +14,9 @@ from service import problems
 READS = 128  # at once; each takes a fraction of a millisecond
 WRITES = 32  # at once; each takes its turn at the database, for milliseconds
 READING = ("GET", "HEAD", "OPTIONS")
-AGAIN = "1"  # seconds
-BUSY = json.dumps(
-    problems.Busy("The service has more to do than it can. Send the request again in a second.").body()
-).encode()
+ALIVE = "/healthz"
+BUSY = problems.Busy("The service has more to do than it can. Send the request again in a second.").json()
+REFUSAL = {"content-type": problems.MEDIA, "content-length": str(len(BUSY)), "retry-after": "1"}
 
 
 class _Place:
@@ -45,6 +43,22 @@ class Crowd:
         self.most, self.inside = most, 0
 
 
+class Crowds:
+    """All requests that are being served, reads and writes apart."""
+
+    def __init__(self, reads: int = READS, writes: int = WRITES) -> None:
+        self.reads, self.writes = Crowd(reads), Crowd(writes)
+
+    def of(self, method: str) -> Crowd:
+        """Those that a request of this method comes to."""
+        return self.reads if method in READING else self.writes
+
+    def full(self, method: str, path: str) -> bool:
+        """Would one more be too much?"""
+        crowd = self.of(method)
+        return crowd.inside >= crowd.most and path != ALIVE
+
+
 _place: ContextVar[_Place | None] = ContextVar("place", default=None)
 
 
@@ -65,19 +79,18 @@ def aside() -> Iterator[None]:
 class Admission:
     """Turns away what is too much. The answers to `/healthz` are never too much."""
 
-    def __init__(self, app: ASGIApp, reads: int = READS, writes: int = WRITES) -> None:
-        self._app = app
-        self._reads, self._writes = Crowd(reads), Crowd(writes)
+    def __init__(self, app: ASGIApp, crowds: Crowds) -> None:
+        self._app, self._crowds = app, crowds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] != "http" or scope["path"] == "/healthz":
+        if scope["type"] != "http" or scope["path"] == ALIVE:
             await self._app(scope, receive, send)
             return
-        crowd = self._reads if scope["method"] in READING else self._writes
-        if crowd.inside >= crowd.most:
+        if self._crowds.full(scope["method"], scope["path"]):
             await _refuse(send)
             return
+        crowd = self._crowds.of(scope["method"])
         place = _Place(crowd)
         place.enter()
         _place.set(place)
@@ -89,10 +102,6 @@ class Admission:
 
 
 async def _refuse(send: Send) -> None:
-    headers = [
-        (b"content-type", b"application/problem+json"),
-        (b"content-length", str(len(BUSY)).encode()),
-        (b"retry-after", AGAIN.encode()),
-    ]
+    headers = [(name.encode(), value.encode()) for name, value in REFUSAL.items()]
     await send({"type": "http.response.start", "status": problems.Busy.status, "headers": headers})
     await send({"type": "http.response.body", "body": BUSY})

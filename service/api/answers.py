@@ -12,12 +12,13 @@ from service.store import artifacts, keys
 from service.store.tables import ArtifactRow, EvaluationRow, KeyRow
 
 CURVES = ("json", "csv", "svg", "png")
+REPORTS = ("xml", "md")
 
 
 def evaluation(row: EvaluationRow, signer: Signer) -> schemas.Evaluation:
     """An evaluation as callers see it, signed once it has a result."""
     shown = _unsigned(row)
-    shown.signature = signer.signed(shown)
+    shown.signature, shown.verdict_signature = signer.signed(shown), signer.signed_verdict(shown)
     return shown
 
 
@@ -37,7 +38,10 @@ def _unsigned(row: EvaluationRow) -> schemas.Evaluation:
         result_digest=None if row.result is None else schemas.digest(row.result),
         problem=None if row.problem is None else schemas.ProblemBody.model_validate_json(row.problem),
         links=schemas.Links(
-            self=here, events=f"{here}/events", curve={kind: f"{here}/curve.{kind}" for kind in CURVES}
+            self=here,
+            events=f"{here}/events",
+            curve={kind: f"{here}/curve.{kind}" for kind in CURVES},
+            report={kind: f"{here}/report.{kind}" for kind in REPORTS},
         ),
     )
 

@@ -144,6 +144,7 @@ EVALUATION: dict[str, Any] = {
         "self": _HERE,
         "events": f"{_HERE}/events",
         "curve": {kind: f"{_HERE}/curve.{kind}" for kind in ("json", "csv", "svg", "png")},
+        "report": {kind: f"{_HERE}/report.{kind}" for kind in ("xml", "md")},
     },
 }
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from service import __version__, pairing, plots, problems, schemas
-from service.api import answers, body, intake, uploads, waiting
+from service.api import answers, body, gating, intake, uploads, waiting
 from service.api.artifacts import DATASET_REFUSALS, MODEL_REFUSALS
 from service.api.deps import Backends, Caller, Cursor, Db, ReadDb, Responses, Used, documented, may
 from service.api.document import CREATE_BODY
@@ -62,6 +62,7 @@ SHOWN: Responses = {
         problems.DeadlineExceeded,
         *MODEL_REFUSALS,
         *DATASET_REFUSALS,
+        problems.NotComparable,
         problems.IdempotencyReused,
         problems.QuotaExceeded,
         problems.QueueFull,
@@ -94,7 +95,7 @@ async def create(
 
 async def _from_json(request: Request, backends: Backends, caller: Caller, key: str | None) -> Shown:
     asked = body.parsed(schemas.NewEvaluation, await body.small(request))
-    wanted = _asked(asked.model, asked.dataset, asked.config)
+    wanted = await _asked(backends, caller, asked)
     suits = partial(_check, asked.config)
     return await backends.submitting.enter(Submission(caller.tenant, wanted, key, suits, named=True))
 
@@ -124,7 +125,8 @@ async def _enter(
     backends: Backends, caller: Caller, brought: list[Received], config: schemas.Config, key: str | None
 ) -> Shown:
     model, dataset = await intake.admitted(backends, *brought)
-    wanted = _asked(model.digest, dataset.digest, config)
+    asked = schemas.NewEvaluation(model=model.digest, dataset=dataset.digest, config=config)
+    wanted = await _asked(backends, caller, asked)
     return await backends.submitting.enter(Submission(caller.tenant, wanted, key, partial(_check, config)))
 
 
@@ -141,10 +143,21 @@ def _found(text: str) -> pairing.Found:
     return found
 
 
-def _asked(model: str, dataset: str, config: schemas.Config) -> evaluations.Asked:
-    identity = {"model": model, "dataset": dataset, "config": config.identity(), "version": __version__}
-    fingerprint = schemas.digest(schemas.canonical(identity))
-    return evaluations.Asked(model, dataset, config.model_dump_json(), config.limits.workers, fingerprint)
+async def _asked(backends: Backends, caller: Caller, asked: schemas.NewEvaluation) -> evaluations.Asked:
+    """What is stored of a request; what its config refers to is looked up, and written into it."""
+    config = asked.config
+    if gating.refers(config):
+        config = await to_thread.run_sync(gating.looked_up, backends, caller.tenant, asked)
+    settled = asked.model_copy(update={"config": config})
+    stored, workers = config.model_dump_json(), config.limits.workers
+    return evaluations.Asked(
+        asked.model, asked.dataset, stored, workers, _fingerprint(settled), request=_fingerprint(asked)
+    )
+
+
+def _fingerprint(asked: schemas.NewEvaluation) -> str:
+    identity = {"model": asked.model, "dataset": asked.dataset, "config": asked.config.identity()}
+    return schemas.digest(schemas.canonical(identity | {"version": __version__}))
 
 
 def _answer(shown: Shown, request: Request) -> Response:

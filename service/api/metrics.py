@@ -14,7 +14,7 @@ TEXT: Responses = {200: {"description": "In Prometheus's text format.", "content
 
 @router.get("/metrics", response_class=Response, responses=TEXT)
 def show(request: Request, _caller: Annotated[Caller, may("metrics:read")]) -> Response:
-    """Give figures for Prometheus: of all tenants' evaluations, queue, workers, webhooks, and this process's requests.
+    """Give figures for Prometheus: of all tenants' evaluations, queue, workers, webhooks, and the API's requests.
 
     Without keys, where the service listens on loopback alone, any local program may read them.
     """

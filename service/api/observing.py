@@ -22,9 +22,9 @@ log = structlog.get_logger()
 
 
 class Counted:
-    """The figures of this process's requests."""
+    """The figures of this process's requests; without a registry they are told by one that adds up processes."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry | None) -> None:
         names = ("method", "route")
         self.requests = Counter(
             "lesion_http_requests", "Requests answered by this process.", (*names, "status"), registry=registry
@@ -36,6 +36,10 @@ class Counted:
             registry=registry,
             buckets=BUCKETS,
         )
+
+    def refused(self, method: str, status: int) -> None:
+        """A request that was turned away before any route saw it."""
+        self.requests.labels(method, NOWHERE, str(status)).inc()
 
 
 class Observed:

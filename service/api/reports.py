@@ -1,16 +1,20 @@
-"""An evaluation's report: one HTML file that needs nothing besides itself."""
+"""An evaluation's reports: one HTML file that needs nothing besides itself, and files for CI."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 
-from service import problems, report, schemas
+from service import ci_reports, problems, report, schemas
 from service.api import answers, standings
-from service.api.deps import Caller, ReadDb, Used, documented, may
+from service.api.deps import Caller, ReadDb, Responses, Used, documented, may
 from service.store import evaluations
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
+MEDIA = {"xml": "application/xml", "md": "text/markdown; charset=utf-8"}
+WRITTEN: Responses = {
+    200: {"description": "The report.", "content": {media.partition(";")[0]: {} for media in MEDIA.values()}}
+}
 
 
 @router.get(
@@ -28,3 +32,23 @@ def show(caller: Annotated[Caller, may("evaluations:read")], db: ReadDb, backend
         raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
     html = report.html(evaluation, evaluation.result, standings.of(db, row, evaluation.result))
     return HTMLResponse(html, headers={"Content-Security-Policy": report.POLICY})
+
+
+@router.get(
+    "/{id}/report.{kind}",
+    response_class=Response,
+    responses=WRITTEN | documented(problems.NotFound, problems.NotReady),
+)
+def show_for_ci(
+    caller: Annotated[Caller, may("evaluations:read")], db: ReadDb, backends: Used, id: str, kind: Literal["xml", "md"]
+) -> Response:
+    """Give an ended evaluation as JUnit XML, a test case for each of the gate's checks, or as Markdown with the curve.
+
+    What failed or was cancelled has a report as well: an error, since nothing was judged.
+    """
+    row = evaluations.get(db, caller.tenant, id)
+    if row.state not in schemas.ENDED:
+        raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
+    shown = answers.evaluation(row, backends.signer)
+    written = ci_reports.junit(shown) if kind == "xml" else ci_reports.markdown(shown).encode()
+    return Response(written, media_type=MEDIA[kind])

@@ -20,7 +20,7 @@ from service.schemas.analyses import (
     UnitTable,
 )
 from service.schemas.artifacts import Artifact, Dataset, Datasets, Model, Models
-from service.schemas.comparison import Comparison, NewComparison, Side, Verdict
+from service.schemas.comparison import Comparison, NewComparison, Side
 from service.schemas.config import NEEDS, Analysis, Config, Limits, Metric, NewEvaluation
 from service.schemas.evaluation import (
     Envelope,
@@ -33,10 +33,22 @@ from service.schemas.evaluation import (
     SigningKeys,
 )
 from service.schemas.found import Array, DatasetFound, ModelFound, Output
+from service.schemas.gate import (
+    RULES,
+    Check,
+    Gate,
+    GateResult,
+    NewPolicy,
+    Policies,
+    Policy,
+    Rule,
+    Rules,
+    Verdict,
+)
 from service.schemas.keys import DAY, SCOPES, Key, Keys, MadeKey, NewKey, Rotation, Scope
 from service.schemas.points import CurvePoint
 from service.schemas.preprocessing import Preprocessing
-from service.schemas.result import Cost, Layer, Measured, Progress, Provenance, Result, Site
+from service.schemas.result import Against, Cost, Layer, Measured, Progress, Provenance, Result, Site
 from service.schemas.standing import Standing
 from service.schemas.webhooks import (
     EVENTS,
@@ -60,13 +72,16 @@ __all__ = [
     "ENDED",
     "EVENTS",
     "NEEDS",
+    "RULES",
     "SCOPES",
     "TEST",
+    "Against",
     "Analyses",
     "Analysis",
     "Array",
     "Artifact",
     "Attempt",
+    "Check",
     "ClassCurve",
     "ClassLost",
     "Classes",
@@ -88,6 +103,8 @@ __all__ = [
     "Event",
     "EventData",
     "EventLinks",
+    "Gate",
+    "GateResult",
     "Importance",
     "Key",
     "Keys",
@@ -103,12 +120,15 @@ __all__ = [
     "NewComparison",
     "NewEvaluation",
     "NewKey",
+    "NewPolicy",
     "NewWebhook",
     "Noise",
     "NoisePoint",
     "Order",
     "OrderCurve",
     "Output",
+    "Policies",
+    "Policy",
     "Preprocessing",
     "ProblemBody",
     "Progress",
@@ -116,6 +136,8 @@ __all__ = [
     "Relation",
     "Result",
     "Rotation",
+    "Rule",
+    "Rules",
     "Scope",
     "Side",
     "Signature",

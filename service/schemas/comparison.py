@@ -1,12 +1,9 @@
 """Two evaluations held against each other: what callers ask, and what they get."""
 
-from typing import Literal
-
 from pydantic import BaseModel, Field
 
+from service.schemas.gate import Verdict
 from service.schemas.words import Digest, Estimate, Strict
-
-Verdict = Literal["pass", "fail", "inconclusive"]
 
 
 class NewComparison(Strict):

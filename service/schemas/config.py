@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from service.schemas.gate import EvaluationId, Gate
 from service.schemas.preprocessing import Preprocessing
 from service.schemas.words import Digest, Strict
 
@@ -11,7 +12,11 @@ Metric = Literal["accuracy", "top_k", "balanced_accuracy", "cross_entropy", "r2"
 Name = Annotated[str, Field(min_length=1, max_length=512)]
 TOP = 5  # `k` of `top_k`, where none is given
 # What no config had at first: left out of its identity while unset, so that no older identity changes.
-LATER = ("k", "output", "sites", "labels", "weights", "inputs", "preprocessing", "analyses", "top", "passes")
+LATER = (
+    *("k", "output", "sites", "labels", "weights", "inputs", "preprocessing", "analyses", "top", "passes"),
+    *("baseline", "training", "gate"),
+)
+WITHOUT_ACCURACY = ("cross_entropy", "r2", "agreement")
 Analysis = Literal["selectivity", "importance", "relation", "targeted", "classes", "noise"]
 # What an analysis is made of, in the order in which analyses are listed.
 NEEDS: dict[Analysis, tuple[Analysis, ...]] = {
@@ -34,7 +39,8 @@ class Limits(Strict):
     workers: int = Field(1, ge=1, le=64, description="How many workers may share the evaluation.")
 
 
-# What `Config._agrees` checks, as JSON schema, so that callers' tools know it as well.
+# What `Config._agrees` checks, as JSON schema, so that callers' tools know it as well. What the rules of a gate need
+# (`Config._gated`) is left out: tools that make requests up give up on so many conditions.
 AGREES: dict[str, Any] = {
     "allOf": [
         {
@@ -98,7 +104,11 @@ class Config(Strict):
         "`orderings` x `fractions` x the whole dataset, the protocol of the paper.",
     )
     precision: float | None = Field(
-        None, ge=0.0005, le=0.5, description="`adaptive` only: half the width of the score's interval. Default 0.01."
+        None,
+        ge=0.0005,
+        le=0.5,
+        description="`adaptive` only: half the width of the score's interval. Default 0.01; with a gate none, which "
+        "ends the evaluation once the verdict is certain.",
     )
     orderings: int | None = Field(None, ge=2, le=10_000, description="`grid` only. Default 10.")
     fractions: int | None = Field(None, ge=2, le=1_001, description="`grid` only: points on [0, 1]. Default 21.")
@@ -153,6 +163,17 @@ class Config(Strict):
     )
     seed: int = Field(0, ge=0, le=2**53 - 1, description="Of every random draw; it travels with the result.")
     limits: Limits = Limits()
+    baseline: EvaluationId | None = Field(
+        None,
+        description="Id of an evaluation of another model on the same dataset: the result tells the difference of the "
+        "scores, paired where both have one seed.",
+    )
+    training: EvaluationId | None = Field(
+        None,
+        description="Id of an evaluation of the same model on the split or dataset it was trained on: the result tells "
+        "how far the scores lie apart.",
+    )
+    gate: Gate | None = Field(None, description="Rules that give the result a verdict.")
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -177,13 +198,28 @@ class Config(Strict):
         if self.analyses is not None:
             asked = {*self.analyses, *(needed for name in self.analyses for needed in NEEDS[name])}
             object.__setattr__(self, "analyses", [name for name in NEEDS if name in asked])
-        defaults: dict[str, float] = {"precision": 0.01} if adaptive else {"orderings": 10, "fractions": 21}
+        self._gated()
+        defaults: dict[str, float] = {"orderings": 10, "fractions": 21}
+        if adaptive:
+            defaults = {"precision": 0.01} if self.gate is None else {}
         if self.metric == "top_k":
             defaults["k"] = TOP
         for name, value in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         return self
+
+    def _gated(self) -> None:
+        """Refuse a gate that the rest of the config gives nothing to hold against."""
+        rules = self.gate.given() if self.gate is not None else {}
+        if "max_drop" in rules and self.baseline is None:
+            raise ValueError("the rule `max_drop` needs `baseline`, the id of the evaluation to compare with")
+        if "max_gap" in rules and self.training is None:
+            raise ValueError("the rule `max_gap` needs `training`, the id of an evaluation on the training split")
+        if "min_accuracy" in rules and self.metric in WITHOUT_ACCURACY:
+            raise ValueError(f"the rule `min_accuracy` has no meaning for the metric `{self.metric}`")
+        if "min_layer_score" in rules and (self.scope != "layer" or self.site is not None):
+            raise ValueError("the rule `min_layer_score` needs scope `layer` and no `site`: every site by itself")
 
     def identity(self) -> dict[str, Any]:
         """What of the config determines the result: all but how many workers share it and how long it may take.
@@ -192,6 +228,8 @@ class Config(Strict):
         result says.
         """
         told = self.model_dump(mode="json", exclude={"limits": {"workers", "seconds"}})
+        if self.gate is not None:
+            told["gate"] = self.gate.model_dump(mode="json", exclude_none=True)
         return {name: value for name, value in told.items() if name not in LATER or value is not None}
 
 

@@ -23,6 +23,7 @@ class Links(BaseModel):
     self: str
     events: str
     curve: dict[str, str]
+    report: dict[str, str] = Field({}, description="`xml`: JUnit, `md`: Markdown; once it has ended.")
 
 
 class Signature(BaseModel):
@@ -33,7 +34,7 @@ class Signature(BaseModel):
 
 
 class Envelope(BaseModel):
-    """A DSSE envelope: an in-toto statement that names model, dataset, config and result by digest, signed."""
+    """A DSSE envelope: a signed in-toto statement about artifacts, named by their digests."""
 
     payload: str = Field(description="The statement: base64 of JSON.")
     payloadType: str  # noqa: N815 - DSSE's own name
@@ -70,6 +71,9 @@ class Evaluation(BaseModel):
     result_digest: str | None = Field(description="sha256 of the result as canonical JSON, without cost.seconds.")
     signature: Envelope | None = Field(
         None, description="Of a succeeded evaluation; `lesion verify` checks it offline, without trusting the way here."
+    )
+    verdict_signature: Envelope | None = Field(
+        None, description="Of a gate's verdict: an in-toto test-result about the model, to be kept beside it."
     )
     problem: ProblemBody | None = Field(description="Why the evaluation failed, if it did.")
     links: Links

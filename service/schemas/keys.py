@@ -12,6 +12,7 @@ Scope = Literal[
     "evaluations:write",
     "evaluations:read",
     "webhooks:write",
+    "policies:write",
     "metrics:read",
     "admin",
 ]
@@ -23,8 +24,8 @@ Scopes = Annotated[
     Field(
         min_length=1,
         max_length=len(SCOPES),
-        description="`evaluations:read` reads everything of the tenant; `admin` manages its keys; "
-        "`metrics:read` reads the figures of the whole service.",
+        description="`evaluations:read` reads everything of the tenant; `policies:write` changes what its gates "
+        "ask for; `admin` manages its keys; `metrics:read` reads the figures of the whole service.",
     ),
 ]
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from service.schemas.analyses import Analyses
+from service.schemas.gate import GateResult
 from service.schemas.points import CurvePoint
 from service.schemas.words import Digest, Estimate
 
@@ -39,6 +40,21 @@ class Measured(BaseModel):
     labelled: int | None = Field(
         None, description="How many labels were used; of tokens, more than there are examples."
     )
+
+
+class Against(BaseModel):
+    """Another evaluation that this one was held against: the config's `baseline` or `training`."""
+
+    id: str
+    model: Digest
+    dataset: Digest
+    split: str | None
+    score: Estimate
+    difference: Estimate | None = Field(
+        description="This score minus that one, with its interval; null where a side has too few trials."
+    )
+    paired: bool = Field(description="Were both shown the same examples at the same fractions?")
+    trials: int = Field(description="Trials of each side that the difference rests on.")
 
 
 class Cost(BaseModel):
@@ -90,7 +106,9 @@ class Result(BaseModel):
     sites: list[Site]
     analyses: Analyses | None = Field(None, description="What was found of single units, if that was asked for.")
     warnings: list[str]
-    gate: None = None
+    baseline: Against | None = Field(None, description="The config's `baseline`, if it has one.")
+    training: Against | None = Field(None, description="The config's `training`, if it has one.")
+    gate: GateResult | None = Field(None, description="The verdict, if the config has a gate.")
     cost: Cost
     provenance: Provenance
 

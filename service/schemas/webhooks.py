@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from service.schemas.evaluation import ProblemBody
+from service.schemas.gate import Verdict
 from service.schemas.words import Digest, Estimate, State, Strict
 
 EventType = Literal["evaluation.succeeded", "evaluation.failed", "evaluation.cancelled"]
@@ -94,6 +95,7 @@ class EventData(BaseModel):
     created_at: str
     ended_at: str
     score: Estimate | None = Field(description="Null if it did not succeed, or there is nothing to lose.")
+    verdict: Verdict | None = Field(None, description="The gate's, if the config has one.")
     result_digest: Digest | None = Field(description="sha256 of the result, as GET shows it.")
     problem: ProblemBody | None
     links: EventLinks

@@ -4,7 +4,7 @@ from service.scoring.comparison import Arm, Difference, difference
 from service.scoring.curve import Point
 from service.scoring.importance import Change, Importance, Pairs, lost, undecided
 from service.scoring.importance import count as count_pairs
-from service.scoring.interval import Estimate, Estimator, auc, enough, student, wilson
+from service.scoring.interval import Estimate, Estimator, auc, enough, least_chunks, student, wilson
 from service.scoring.orders import REPEATS, STEPS, ClassCurve, Curve, Orders, count_orders, fractions
 from service.scoring.reference import (
     LEAST_MARGIN,
@@ -58,6 +58,7 @@ __all__ = [
     "enough",
     "fractions",
     "information",
+    "least_chunks",
     "live",
     "lost",
     "related",

@@ -118,11 +118,16 @@ def enough(
     if max_trials is not None and chunks > 0 and trials + trials // chunks > max_trials:
         return True
     measured = auc(tally, estimator=estimator, reference=reference, confidence=confidence)
-    least = min_chunks if min_chunks is not None else MIN_CHUNKS if reference.binary else MIN_CHUNKS_OF_VALUES
+    least = min_chunks if min_chunks is not None else least_chunks(reference)
     if chunks < least or measured is None:
         return False
     width = (measured.high - measured.low) / (reference.margin if reference.scored else 1.0)
     return round(width, 9) <= 2 * precision  # rounded: the last bit of a quantile must not decide
+
+
+def least_chunks(reference: Reference) -> int:
+    """Chunks before an interval may end an evaluation."""
+    return MIN_CHUNKS if reference.binary else MIN_CHUNKS_OF_VALUES
 
 
 def _adaptive(tally: Tally, reference: Reference, confidence: float) -> Estimate:

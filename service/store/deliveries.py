@@ -68,6 +68,7 @@ def announce(db: Session, evaluation: EvaluationRow) -> None:
 def _event(row: EvaluationRow) -> schemas.Event:
     assert row.ended_at is not None
     ended_at = schemas.instant(row.ended_at)
+    result = {} if row.result is None else json.loads(row.result)
     data = schemas.EventData(
         id=row.id,
         state=row.state,
@@ -75,7 +76,8 @@ def _event(row: EvaluationRow) -> schemas.Event:
         dataset=row.dataset,
         created_at=schemas.instant(row.created_at),
         ended_at=ended_at,
-        score=None if row.result is None else json.loads(row.result).get("score"),
+        score=result.get("score"),
+        verdict=(result.get("gate") or {}).get("verdict"),
         result_digest=None if row.result is None else schemas.digest(row.result),
         problem=None if row.problem is None else schemas.ProblemBody.model_validate_json(row.problem),
         links=schemas.EventLinks(self=f"/v1/evaluations/{row.id}"),

@@ -42,13 +42,18 @@ class ClaimLostError(Exception):
 
 @dataclass(frozen=True)
 class Asked:
-    """What a caller asked for, in the form that is stored."""
+    """What a caller asked for, in the form that is stored.
+
+    fingerprint: of what determines the answer. request: of what the caller said, where that is not the same: the
+    policy that it names may have another version by now.
+    """
 
     model: str
     dataset: str
     config: str
     workers: int
     fingerprint: str
+    request: str | None = None
 
 
 def get(db: Session, tenant: str, evaluation: str) -> EvaluationRow:

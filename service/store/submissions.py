@@ -155,7 +155,7 @@ class _Lot:
     def _enter(self, one: Submission) -> Entered:
         if one.key is not None and (known := self.keys.get((one.tenant, one.key))) is not None:
             request, evaluation = known
-            if request != one.asked.fingerprint:
+            if request != (one.asked.request or one.asked.fingerprint):
                 raise problems.IdempotencyReused("Use a new Idempotency-Key, or repeat the first request unchanged.")
             return Entered(self._row(one.tenant, evaluation), new=False)
         if one.named:
@@ -163,9 +163,11 @@ class _Lot:
         success = self.successes.get((one.tenant, one.asked.fingerprint))
         entered = self._new(one) if success is None else Entered(self._row(one.tenant, success), new=False)
         if one.key is not None:
-            self.keys[one.tenant, one.key] = (one.asked.fingerprint, entered.row.id)
+            self.keys[one.tenant, one.key] = (one.asked.request or one.asked.fingerprint, entered.row.id)
             place = {"tenant": one.tenant, "key": one.key, "created_at": self.now}
-            self.new_keys.append({**place, "request": one.asked.fingerprint, "evaluation": entered.row.id})
+            self.new_keys.append(
+                {**place, "request": one.asked.request or one.asked.fingerprint, "evaluation": entered.row.id}
+            )
         return entered
 
     def _row(self, tenant: str, evaluation: str) -> EvaluationRow:

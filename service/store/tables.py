@@ -226,3 +226,16 @@ class AttemptRow(Base):
     error: Mapped[str | None] = mapped_column(Text)
     seconds: Mapped[float | None] = mapped_column(Float(53))
     next_attempt_at: Mapped[float | None] = mapped_column(Float(53))
+
+
+class PolicyRow(Base):
+    """One version of a policy, the rules as canonical JSON; none in the version that retires it."""
+
+    __tablename__ = "policies"
+
+    tenant: Mapped[str] = mapped_column(String(40), ForeignKey("tenants.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    rules: Mapped[str | None] = mapped_column(Text)
+    note: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[float] = mapped_column(Float(53))

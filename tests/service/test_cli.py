@@ -4,11 +4,8 @@ import json
 import signal
 import socket
 import subprocess
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 from typer.testing import CliRunner, Result
@@ -16,61 +13,22 @@ from typer.testing import CliRunner, Result
 from service import __version__, examples, problems, schemas, uploading
 from service.cli import app
 from service.settings import Settings
-from service.store import evaluations, listing
-from service.store.session import connect, reading, transaction
+from service.store import listing
+from service.store.session import connect, reading
 from service.store.tenants import DEFAULT
 from tests.conftest import alive, wait_until, words
 from tests.service import answers
 from tests.service.conftest import LESION, lesion_apart
 
-COMMANDS = ("serve", "score", "inspect", "verify", "keys", "mlflow", "demo", "api", "worker", "migrate")
+COMMANDS = (
+    *("serve", "score", "gate", "compare", "inspect", "verify", "keys", "mlflow"),
+    *("demo", "api", "worker", "migrate"),
+)
 
 
 def lesion(*arguments: str | Path) -> Result:
     """Run the command in this process, without a terminal."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> tuple[Path, Path]:
-    """A model and a dataset that nobody inspects here."""
-    model, dataset = tmp_path / "digits.onnx", tmp_path / "test.npz"
-    model.write_bytes(np.random.default_rng(0).bytes(1000))
-    dataset.write_bytes(np.random.default_rng(1).bytes(1000))
-    return model, dataset
-
-
-Finish = Callable[[schemas.Result | problems.Problem], threading.Thread]
-
-
-@pytest.fixture
-def worker(settings: Settings) -> Finish:
-    """End the next evaluation that is queued with this result or problem, as a worker does."""
-
-    def run(outcome: schemas.Result | problems.Problem) -> None:
-        engine = connect(settings.database)
-
-        def queued() -> list[str]:
-            with reading(engine) as db:
-                return [row.id for row in listing.page(db, DEFAULT, 1, None, "queued")]
-
-        wait_until(queued, "an evaluation is queued")
-        with transaction(engine) as db:
-            claim = evaluations.claim(db, queued()[0], "test", 30) if queued() else None
-        assert claim is not None
-        with transaction(engine) as db:
-            if isinstance(outcome, problems.Problem):
-                evaluations.fail(db, claim, outcome)
-            else:
-                evaluations.finish(db, claim, outcome.model_dump_json(), 0)
-        engine.dispose()
-
-    def start(outcome: schemas.Result | problems.Problem) -> threading.Thread:
-        thread = threading.Thread(target=run, args=(outcome,))
-        thread.start()
-        return thread
-
-    return start
 
 
 def test_version():

@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from service import config_options as options
-from service.schemas import Config, Preprocessing
+from service.schemas import Config, Gate, Preprocessing
 
 
 def test_every_field_of_the_config_has_an_option() -> None:
     """What the API can do, the command can: by an option, or by --config alone."""
     named = {"".join(part.capitalize() for part in name.split("_")) for name in Config.model_fields}
     named |= {"".join(part.capitalize() for part in name.split("_")) for name in Preprocessing.model_fields}
-    by_file = {"Limits", "Preprocessing"}
+    named |= {"".join(part.capitalize() for part in name.split("_")) for name in Gate.model_fields}
+    by_file = {"Limits", "Preprocessing", "Gate"}
     renamed = {"Metric": "Measure", "Inputs": "Input"}
     missing = [name for name in named - by_file if not hasattr(options, renamed.get(name, name))]
     assert missing == []
@@ -51,6 +52,15 @@ def test_options_win_over_the_file(tmp_path: Path) -> None:
     config = options.config({"seed": 2, "scale": "0.5"}, file)
     assert (config.seed, config.limits.trials) == (2, 1024)
     assert config.preprocessing == Preprocessing(scale=0.5, resize=32)
+
+
+def test_rules_are_options_too(tmp_path: Path) -> None:
+    """They win over the file's, rule by rule, and so does the budget."""
+    file = tmp_path / "config.json"
+    file.write_text('{"gate": {"min_score": 0.1, "min_accuracy": 0.9}, "limits": {"trials": 1024, "workers": 2}}')
+    config = options.config({"min_score": 0.5, "trials": 4096, "policy": None}, file)
+    assert config.gate == Gate(min_score=0.5, min_accuracy=0.9)
+    assert (config.limits.trials, config.limits.workers) == (4096, 2)
 
 
 @pytest.mark.parametrize(

@@ -106,3 +106,54 @@ def test_one_connection_too_many_is_refused(server: Server, monkeypatch: pytest.
             return all_of(caller).startswith(b"HTTP/1.1 200 ")
 
     wait_until(answered, "there is room again")
+
+
+def test_a_kept_connection_is_turned_away_by_itself(server: Server) -> None:
+    """Reads beyond the limit hear the same whether the framework refuses them or, later on, the connection does; it is
+    kept, and serves what comes once there is room."""
+    read = b"GET /v1/evaluations/none?wait=1 HTTP/1.1\r\nHost: localhost\r\n"
+    crowds, counted = server.api.state.crowds, server.api.state.counted
+    with connected(server) as caller:
+        said = []
+        for most in (0, 0, 1):
+            crowds.reads.most = most
+            caller.sendall(read + b"\r\n")
+            said.append(answer(caller))
+        assert [status for status, _, _ in said] == [503, 503, 404]
+        (_, first, why), (_, second, again) = said[:2]
+        assert why == again
+        for headers in (first, second):
+            assert len(headers.pop(b"x-request-id")) == 32
+        assert first == second
+        assert [path for path in server.asked if path.startswith("/v1/")] == ["/v1/evaluations/none"] * 2
+        crowds.reads.most = 0
+        caller.sendall(read + b"Connection: close\r\n\r\n")
+        assert b"\r\nconnection: close\r\n" in all_of(caller)
+    assert counted.requests.labels("GET", "none", "503")._value.get() == 3
+
+
+def test_what_has_a_body_is_refused_by_who_can_read_it(server: Server) -> None:
+    """The connection turns away plain reads alone: a body would be taken for the next request."""
+    crowds = server.api.state.crowds
+    with connected(server) as caller:
+        caller.sendall(HEAD + b"\r\n")
+        assert answer(caller)[0] == 200
+        crowds.reads.most = crowds.writes.most = 0
+        for method in (b"GET", b"POST"):
+            caller.sendall(method + b" /v1/evaluations HTTP/1.1\r\nHost: lesion\r\nContent-Length: 2\r\n\r\n{}")
+            assert answer(caller)[0] == 503
+    assert server.asked.count("/v1/evaluations") == 2
+
+
+def answer(caller: socket.socket) -> tuple[int, dict[bytes, bytes], bytes]:
+    """One answer with a Content-Length: status, headers, body."""
+    came = b""
+    while b"\r\n\r\n" not in came:
+        came += caller.recv(65536)
+    head, _, body = came.partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    pairs = (line.partition(b": ") for line in lines)
+    headers = {name.lower(): value for name, _, value in pairs if name.lower() != b"date"}
+    while len(body) < int(headers[b"content-length"]):
+        body += caller.recv(65536)
+    return int(first.split()[1]), headers, body

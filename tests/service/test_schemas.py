@@ -22,6 +22,10 @@ WRONG: list[dict[str, Any]] = [
     {"preprocessing": {"crop": 0}},
     {"preprocessing": {"channels": "CMYK"}},
     {"preprocessing": {"normalize": True}},
+    {"gate": {}},
+    {"gate": {"min_score": None}},
+    {"gate": {"policy": "No Name"}},
+    {"baseline": "none"},
 ]
 
 
@@ -54,6 +58,33 @@ def test_fields_that_came_later_leave_old_identities_alone() -> None:
     assert not {"k", "output", "sites", "labels", "weights", "inputs", "preprocessing"} & set(told)
     asked = Config(output="logits", sites=["conv*"], preprocessing=Preprocessing(scale=0.5))
     assert {"output", "sites", "preprocessing"} <= set(asked.identity())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"gate": {"min_accuracy": 0.9}, "metric": "r2"},
+        {"gate": {"min_layer_score": 0.1}},
+        {"gate": {"min_layer_score": 0.1}, "scope": "layer", "site": "fc1"},
+        {"gate": {"max_drop": 0.1}},
+        {"gate": {"max_drop": 0.1}, "baseline": None},
+        {"gate": {"max_gap": 0.1}, "baseline": "ev_1"},
+        {"gate": {"min_score": False}},
+        {"gate": {"min_score": "0.5"}},
+    ],
+)
+def test_a_rule_has_a_line_and_something_to_be_held_against(wrong: dict[str, Any]) -> None:
+    """`false` is no 0, and a drop or a gap is one from something."""
+    with pytest.raises(ValidationError):
+        Config.model_validate(wrong)
+
+
+def test_a_gate_is_part_of_the_identity() -> None:
+    """Other rules are another question; a rule that is left out is as if there were none of its kind."""
+    one, other = (Config.model_validate({"gate": {"min_score": line}}).identity() for line in (0.5, 0.6))
+    assert one["gate"] == {"min_score": 0.5}
+    assert one != other
+    assert (Config().precision, Config.model_validate({"gate": {"min_score": 0.5}}).precision) == (0.01, None)
 
 
 def test_a_config_survives_its_own_json() -> None:

@@ -150,3 +150,43 @@ def test_a_key_of_ones_own(tmp_path: Path) -> None:
     subprocess.run(["openssl", "genpkey", "-algorithm", "x25519", "-out", str(key)], check=True)
     with pytest.raises(signing.UnusableKeyError, match="openssl genpkey"):
         signing.signer(Settings(data=tmp_path, signing_key=key))
+
+
+def judged(signer: signing.Signer, verdict: schemas.Verdict) -> dict[str, Any]:
+    """An evaluation with a verdict, as a caller saves it."""
+    checks = [
+        schemas.Check(rule="min_score", line=0.5, measured=None, verdict=verdict, reason="So it is."),
+        schemas.Check(rule="min_layer_score", line=0.5, site="fc1", measured=None, verdict="pass", reason="It is."),
+    ]
+    gate = schemas.GateResult(verdict=verdict, reasons=[], checks=checks, confidence=0.95, looks=1, level=0.95)
+    evaluation = answers.evaluation(result=answers.result(gate=gate))
+    evaluation.signature, evaluation.verdict_signature = signer.signed(evaluation), signer.signed_verdict(evaluation)
+    body: dict[str, Any] = json.loads(evaluation.model_dump_json())
+    return body
+
+
+@pytest.mark.parametrize(
+    ("verdict", "result", "failed"),
+    [("pass", "PASSED", []), ("fail", "FAILED", ["min_score"]), ("inconclusive", "FAILED", ["min_score"])],
+)
+def test_a_verdict_is_a_test_result_about_the_model(
+    signer: signing.Signer, verdict: schemas.Verdict, result: str, failed: list[str]
+) -> None:
+    """In-toto's own type, with the model as the one subject; what is not certain is no pass."""
+    evaluation = judged(signer, verdict)
+    statement = signing.opened(evaluation["verdict_signature"], [signer.public])
+    assert statement["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
+    assert [each["digest"]["sha256"] for each in statement["subject"]] == [evaluation["model"].removeprefix("sha256:")]
+    predicate = statement["predicate"]
+    assert (predicate["result"], predicate["failedTests"]) == (result, failed)
+    assert predicate["passedTests"][-1] == "min_layer_score fc1"
+    assert predicate["lesion"]["verdict"] == verdict
+    signing.verify(evaluation, [signer.public])
+
+
+def test_a_verdict_cannot_be_exchanged(signer: signing.Signer) -> None:
+    """That of another evaluation is genuine, but not this one's; neither may it be left out."""
+    failed, passed = judged(signer, "fail"), judged(signer, "pass")
+    for forged in (passed["verdict_signature"], None):
+        with pytest.raises(signing.ForgedError):
+            signing.verify(failed | {"verdict_signature": forged}, [signer.public])

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from service import terminal
-from service.schemas import CurvePoint, Measured, Progress, Result
+from service.schemas import CurvePoint, GateResult, Measured, Progress, Result
 from tests.service import answers
 
 
@@ -53,6 +53,13 @@ def test_the_summary_has_cost_half_life_warnings_and_layers():
         "none",
     ):
         assert part in said
+
+
+def test_the_summary_says_the_verdict():
+    """With the reasons, none of which can steer the terminal."""
+    gate = GateResult(verdict="fail", reasons=["It is\x1b low."], checks=[], confidence=0.95, looks=1, level=0.95)
+    said = printed(terminal.summary(answers.evaluation(), answers.result(gate=gate)))
+    assert "Gate: fail. It is? low." in said
 
 
 def test_the_summary_says_what_was_done_to_the_examples():

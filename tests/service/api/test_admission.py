@@ -7,7 +7,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from service.api import admission
-from service.api.admission import Admission
+from service.api.admission import Admission, Crowds
 
 
 async def asked(app: Admission, method: str, path: str = "/v1/evaluations") -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def test_too_much_is_refused() -> None:
 
     async def scene() -> None:
         held = Held()
-        app = Admission(held, reads=2, writes=1)
+        app = Admission(held, Crowds(reads=2, writes=1))
         first = [asyncio.create_task(asked(app, method)) for method in ("GET", "GET", "POST")]
         await begun(held, 3)
         for method in ("GET", "POST"):
@@ -72,12 +72,13 @@ def test_who_waits_is_in_nobodys_way() -> None:
 
     async def scene() -> None:
         held = Held(aside=True)
-        app = Admission(held, reads=1, writes=1)
+        crowds = Crowds(reads=1, writes=1)
+        app = Admission(held, crowds)
         waiting = [asyncio.create_task(asked(app, "GET")) for _ in range(5)]
         await begun(held, 5)
         held.go.set()
         assert {said[0]["status"] for said in await asyncio.gather(*waiting)} == {200}
-        assert (app._reads.inside, app._writes.inside) == (0, 0)
+        assert (crowds.reads.inside, crowds.writes.inside) == (0, 0)
 
     asyncio.run(scene())
 
@@ -89,7 +90,7 @@ def test_a_failing_request_leaves_its_place() -> None:
         raise ValueError
 
     async def scene() -> None:
-        app = Admission(fails, reads=1)
+        app = Admission(fails, Crowds(reads=1))
         for _ in range(3):
             try:
                 await asked(app, "GET")
@@ -106,6 +107,6 @@ def test_life_signs_are_never_too_much() -> None:
     async def scene() -> None:
         held = Held()
         held.go.set()
-        assert (await asked(Admission(held, reads=0), "GET", "/healthz"))[0]["status"] == 200
+        assert (await asked(Admission(held, Crowds(reads=0)), "GET", "/healthz"))[0]["status"] == 200
 
     asyncio.run(scene())

@@ -163,6 +163,10 @@ def _key(world: World, tenant: str) -> str:
     return str(world.made(tenant, "POST", "/v1/keys", json={"name": "k", "scopes": ["evaluations:read"]})["id"])
 
 
+def _rules() -> dict[str, Any]:
+    return {"name": f"p{next(NUMBERS)}", "rules": {"min_score": 0.5}}
+
+
 def _unknown_digest(_id: str) -> str:
     return "sha256:" + hashlib.sha256(str(next(NUMBERS)).encode()).hexdigest()
 
@@ -180,6 +184,10 @@ MAKERS = {
     "datasets": Maker(lambda world, tenant: _artifact(world, tenant, "dataset"), _unknown_digest),
     "evaluations": Maker(_evaluation),
     "keys": Maker(_key),
+    "policies": Maker(
+        lambda world, tenant: str(world.made(tenant, "POST", "/v1/policies", json=_rules())["id"]),
+        lambda known: known.replace("p", "q"),
+    ),
     "webhooks": Maker(lambda world, tenant: str(world.made(tenant, "POST", "/v1/webhooks", json=_hook())["id"])),
 }
 # Bodies with which a route does its work. A route that is not here is sent an empty object.
@@ -191,6 +199,7 @@ BODIES: dict[tuple[str, str], Callable[[World, str], dict[str, Any]]] = {
     ("/v1/evaluations", "post"): lambda world, tenant: {"json": _question(world, tenant)},
     ("/v1/comparisons", "post"): lambda world, tenant: {"json": _two(world, tenant)},
     ("/v1/webhooks", "post"): lambda _world, _tenant: {"json": _hook()},
+    ("/v1/policies", "post"): lambda _world, _tenant: {"json": _rules()},
     ("/v1/keys", "post"): lambda _world, _tenant: {"json": {"name": "new", "scopes": ["evaluations:read"]}},
 }
 
@@ -315,6 +324,24 @@ def test_an_evaluation_may_name_ones_own_artifacts_only(world):
         nobodys = world.ask(world.admins[b], "POST", "/v1/evaluations", json={**mine, kind: unknown})
         assert foreign.status_code == 404
         assert foreign.text.replace(theirs[kind], "ID") == nobodys.text.replace(unknown, "ID")
+
+
+def test_a_gate_may_name_ones_own_things_only(world):
+    """Another tenant's policies and evaluations are unknown here, in the same words as those of nobody."""
+    a, b = world.admins
+    policy, baseline = MAKERS["policies"].make(world, a), _finished(world, a)["baseline"]
+    nobody = MAKERS["policies"].missing(policy), MAKERS["evaluations"].missing(baseline)
+    for name, theirs, unknown in (
+        ("policy", {"gate": {"policy": policy}}, {"gate": {"policy": nobody[0]}}),
+        ("baseline", {"baseline": baseline}, {"baseline": nobody[1]}),
+        ("training", {"training": baseline}, {"training": nobody[1]}),
+    ):
+        mine = _question(world, b)
+        foreign = world.ask(world.admins[b], "POST", "/v1/evaluations", json={**mine, "config": theirs})
+        nobodys = world.ask(world.admins[b], "POST", "/v1/evaluations", json={**mine, "config": unknown})
+        assert foreign.status_code == 404, name
+        known, missing = (policy, nobody[0]) if name == "policy" else (baseline, nobody[1])
+        assert foreign.text.replace(known, "ID") == nobodys.text.replace(missing, "ID")
 
 
 def test_a_comparison_may_name_ones_own_evaluations_only(world):

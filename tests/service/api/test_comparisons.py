@@ -1,77 +1,13 @@
 """Comparisons over HTTP: the difference, its verdict, and every reason not to compare. Tests play the worker."""
 
-import json
 from typing import Any
 
 import pytest
 
-from service import schemas
 from service.client import Client, Refused
-from service.store import chunks, evaluations
-from service.store.session import transaction
 from tests.service.api.conftest import Api
+from tests.service.api.simulated import FRAGILE, ROBUST, SITES, evaluated
 from tests.service.scoring import simulation
-from worker import first
-from worker.ablation import trials
-from worker.course import FIRST, Course, Subject
-
-SITES = [(16, 12, 3, 5), (24, 16, 4, 7)]
-ROBUST = simulation.needs("robust", SITES)
-FRAGILE = simulation.needs("fragile", [(16, 12, 9, 12), (24, 16, 8, 12)])
-DATASET = b"dataset"
-
-
-def computed(network: simulation.Needs, subject: Subject) -> tuple[list[str], schemas.Result]:
-    """What a worker would store of an evaluation of a simulated network: its chunks, and the result."""
-    course = Course(subject)
-    reference = simulation.truth(network).reference
-    payload: Any = first.payload(reference.intact, reference.chance, True, None, None)
-    stored = []
-    while True:
-        stored.append(schemas.canonical(payload))
-        course.take({course.next: stored[-1]})
-        if course.decided:
-            return stored, course.result()
-        drawn = trials.draw(course.design, course.next - FIRST)
-        payload = network.count(drawn, course.design, course.next)
-
-
-def evaluated(api: Api, network: simulation.Needs, model: bytes, dataset: bytes = DATASET, **config: Any) -> str:
-    """An evaluation that has succeeded on a model with these bytes; its id."""
-    asked: dict[str, Any] = {
-        kind: api.client.post(f"/v1/{kind}s", content=data).json()["id"]
-        for kind, data in (("model", model), ("dataset", dataset))
-    }
-    api.inspect()
-    answer = api.client.post("/v1/evaluations", json=asked | {"config": config})
-    assert answer.status_code in (200, 202), answer.text
-    evaluation: str = answer.json()["id"]
-    settled = schemas.Config.model_validate(config)
-    sites = [
-        {"site": f"s{place}", "op": "Gemm", "units": units, "convolutional": False}
-        for place, (units, *_) in enumerate(SITES)
-    ]
-    subject = Subject(
-        model=asked["model"],
-        dataset=asked["dataset"],
-        config=settled,
-        examples=network.examples,
-        measured=schemas.Measured(name="accuracy"),
-        sites=sites,
-        warnings=[],
-        versions={},
-        device="cpu",
-    )
-    stored, result = computed(network, subject)
-    with transaction(api.engine) as db:
-        claim = evaluations.claim(db, evaluation, "worker", 30)
-        assert claim is not None
-        for index, payload in enumerate(stored):
-            held = chunks.hold(db, claim, index, None, 1)
-            assert held is not None
-            chunks.add_chunk(db, claim, index, json.loads(payload))
-        evaluations.finish(db, claim, schemas.canonical(result.model_dump(mode="json")), len(stored))
-    return evaluation
 
 
 def compared(api: Api, baseline: str, candidate: str, **asked: Any) -> Any:

@@ -1,0 +1,57 @@
+"""`lesion compare`: is one evaluation's model more robust than another's, and by how much?"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from service import terminal
+from service.client import ClientError
+from service.gate_command import CODES
+from service.processes import CannotStartError
+from service.reaching import DONE, INTERRUPTED, NOT_JUDGED, reached
+from service.schemas import Comparison
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which two evaluations, on `server` or among what a stack of our own keeps in `data`."""
+
+    baseline: str
+    candidate: str
+    server: str | None = None
+    data: Path | None = None
+    max_drop: float | None = None
+    confidence: float = 0.95
+    as_json: bool = False
+
+
+def run(order: Order) -> int:
+    """Compare and print. The exit code: 0, or with `max_drop` the verdict's; 3 if they cannot be compared."""
+    errors = terminal.console(stderr=True)
+    try:
+        with reached(order.server, order.data, errors) as client:
+            found = client.compare(
+                order.baseline, order.candidate, max_drop=order.max_drop, confidence=order.confidence
+            )
+    except (ClientError, CannotStartError, OSError) as error:
+        errors.print(terminal.visible(str(error)), style="bold red", soft_wrap=True)
+        return NOT_JUDGED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    if order.as_json:
+        # To stdout as it is: a console would wrap it.
+        print(json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False))  # noqa: T201
+    else:
+        _print(found)
+    return DONE if found.verdict is None else CODES[found.verdict]
+
+
+def _print(found: Comparison) -> None:
+    out = terminal.console()
+    out.print(f"baseline    {terminal.number(found.baseline.score)}  {found.baseline.id}", soft_wrap=True)
+    out.print(f"candidate   {terminal.number(found.candidate.score)}  {found.candidate.id}", soft_wrap=True)
+    how = "paired" if found.paired else "not paired"
+    out.print(f"difference  {terminal.number(found.difference)}  {how}, {found.trials:,} trials", soft_wrap=True)
+    out.print(found.summary, soft_wrap=True)
+    if found.verdict is not None:
+        out.print(f"lesion compare: {found.verdict}: {' '.join(found.reasons)}", soft_wrap=True)
