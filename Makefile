@@ -71,7 +71,7 @@ contract: ## requests made up from the OpenAPI document: does the API do what it
 	scripts/setup
 	.venv/bin/python -m benchmarks.contract
 
-zoo: ## does the score predict? 600 small networks trained, scored over HTTP and judged; an hour or two, can be stopped
+zoo: ## does the score predict? 382 small networks trained, scored over HTTP, judged; 1 to 2 hours, can be stopped
 	scripts/setup
 	.venv/bin/python -P -m benchmarks.zoo zoo-data
 	scripts/evidence

@@ -1,9 +1,9 @@
 """Does the score predict? `python -m benchmarks.zoo FOLDER` does every step; a run that was stopped goes on.
 
-train     trains the networks (about 25 minutes of one core) and exports them to ONNX
-score     scores them over HTTP, on the service as `lesion serve` starts it (about as long)
+train     trains the networks and exports them to ONNX (median 3.6 s each on a busy machine of two cores)
+score     scores them over HTTP, on the service as `lesion serve` starts it (3.2 s each, likewise)
 measure   measures what else is said to predict
-tell      writes docs/evidence/ and the tables of docs/evidence.md; needs no FOLDER's networks but for the first table
+tell      writes docs/evidence/ from what lies in FOLDER, and the tables of docs/evidence.md
 """
 
 import argparse

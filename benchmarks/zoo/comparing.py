@@ -56,6 +56,8 @@ def write(path: Path, found: Mapping[tuple[str, int], list[Judged]]) -> None:
         for (kind, seed), several in found.items()
         for each in several
     ]
+    if not lines:  # too few networks to judge by
+        return
     with path.open("w", newline="") as file:
         out = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
         out.writeheader()

@@ -86,7 +86,7 @@ def _scatter(path: Path, zoo: list[Row], target: str, label: str) -> None:
                 if same:
                     told = f"{'batch norm' if norm else 'none'}, {depth} hidden layer{'s' if depth > 1 else ''}"
                     x, y = table.column(same, "score"), table.column(same, target)
-                    axis.scatter(x, y, 8, colour, marker, alpha=0.6, linewidths=0, label=told)
+                    axis.scatter(x, y, 8, colour, marker=marker, alpha=0.6, linewidths=0, label=told)
         axis.set(title=f"{family}, {'a fifth wrong' if corrupted else 'true labels'}", xlabel="score")
     axes[0].set_ylabel(label)
     figure.tight_layout()

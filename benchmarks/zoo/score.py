@@ -59,6 +59,9 @@ def score(folder: Path, recipes: list[Recipe], seconds: float) -> int:
     todo = [each for each in asked(recipes) if each.key not in known and _model(folder, each).exists()]
     if not todo:
         return 0
+    if path.exists() and not path.read_bytes().endswith(b"\n"):  # a line that was cut short must not hide the next one
+        with path.open("a") as file:
+            file.write("\n")
     lock, done = threading.Lock(), 0
 
     def one(each: Asked) -> None:

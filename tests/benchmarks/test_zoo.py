@@ -59,7 +59,7 @@ def test_every_step_goes_on_where_it_was_stopped(folder: Path, tmp_path: Path) -
     lines = (folder / "scores.jsonl").read_text().splitlines()
     asked = {each.key for each in score.asked(RECIPES)}  # each with both clamps
     assert {json.loads(line)["key"] for line in lines} == asked
-    (folder / "scores.jsonl").write_text("".join(f"{line}\n" for line in lines[:-1]) + f"{lines[-1][:100]}\n")
+    (folder / "scores.jsonl").write_text("".join(f"{line}\n" for line in lines[:-1]) + lines[-1][:100])
     assert score.score(folder, RECIPES, 600) == 0
     assert score.score(folder, RECIPES, 600) == 0
     assert len((folder / "scores.jsonl").read_text().splitlines()) == len(asked) + 1
