@@ -113,7 +113,7 @@ def test_a_trace_goes_from_the_request_to_the_end(receiver: Receiver, tmp_path: 
 def test_whoever_goes_on_goes_on_with_the_trace(receiver: Receiver, tmp_path: Path, valkey: str) -> None:
     """The row carries it: a broker that lost everything, and a worker killed on the way, break no trace."""
     with running(tmp_path, f"sqlite:///{tmp_path}/lesion.db", valkey, inspect_wait=0) as stack:
-        made = submitted(stack, '{"precision": 0.02}')
+        made = submitted(stack, '{"precision": 0.004}')
         first = stack.worker()
         wait_until(lambda: stack.get(made["id"])["progress"]["trials"] > 0, "some trials are done")
         stack.kill(first)

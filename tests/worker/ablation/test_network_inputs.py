@@ -119,7 +119,7 @@ def test_an_output_without_the_examples_is_an_error() -> None:
     """One row for a whole batch is no answer to each of its examples."""
     nodes = mlp([node("Identity", "x", "a")], [node("ReduceMean", "z first", "y", keepdims=1)])
     network = masked(model(nodes, {**MLP, "first": np.array([0])}, {"x": (FLOAT, ["batch", 4])}, (FLOAT, [1, 3])))
-    with pytest.raises(NetworkError, match=r"for 32 examples its output 'y' has the shape \[1, 3\]"):
+    with pytest.raises(NetworkError, match=r"for 128 examples its output 'y' has the shape \[1, 3\]"):
         network.intact({"x": noise(1, 5, 4)}, 0, 5)
 
 
