@@ -5,12 +5,18 @@ import hmac
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx2
+import numpy as np
+import onnx
 import pytest
+from PIL import Image
 
 from service import examples
+from tests.nets import net, node, noise
 from tests.pages import blocks, exchanged, played
 from tests.service.registries.conftest import service
 
@@ -20,8 +26,12 @@ FIRST_ID = 'python -c \'import json, sys; print(json.load(sys.stdin)["data"][0][
 NEWEST = f"ID=$(curl -s {ADDRESS}/v1/evaluations?limit=1 | {FIRST_ID})"
 
 
-def shell(folder: Path, steps: list[str], places: dict[str, str]) -> str:
+def shell(
+    folder: Path, steps: list[str], places: dict[str, str], files: Mapping[str, bytes] = MappingProxyType({})
+) -> str:
     """What all steps print in one shell, beside the reader's own model.onnx and test.npz; each must succeed."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
     for source, name in zip(examples.paths("learned"), ("model.onnx", "test.npz"), strict=True):
         shutil.copy(source, folder / name)
     script = exchanged("\n".join(["set -eu", *steps]), places)
@@ -55,6 +65,45 @@ def test_analyses(service: str, tmp_path: Path) -> None:
     assert newest["result"]["analyses"]["units"]["digest"].removeprefix("sha256:") in output
     assert (tmp_path / "units.csv").read_text().count("\n") == 177
     assert (tmp_path / "units.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(shutil.which("zip") is None, reason="the page packs pictures with zip")
+def test_readme_on_pictures(service: str, tmp_path: Path) -> None:
+    """Pictures in class folders, cut and scaled as the config says, by a network of 224 x 224 pixels."""
+    [pictures] = [each for each in blocks("README.md", "sh") if "images.zip" in each]
+    drawn = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(8):
+            picture = Image.fromarray(drawn.integers(0, 256, (280, 300, 3), np.uint8))
+            picture.save(tmp_path / name / f"{number}.png")
+    output = shell(tmp_path, ["cp seeing.onnx model.onnx", pictures], {ADDRESS: service}, {"seeing.onnx": seeing()})
+    assert '"state":"succeeded"' in output
+    assert '"resize":256' in output
+
+
+@pytest.mark.timeout(300)
+def test_readme_on_weights_beside(service: str, tmp_path: Path) -> None:
+    """Two files of one model, as two parts."""
+    [beside] = [each for each in blocks("README.md", "sh") if "model.onnx.data" in each]
+    model = onnx.load(examples.paths("learned")[0])
+    onnx.save(model, tmp_path / "split.onnx", save_as_external_data=True, location="model.onnx.data", size_threshold=0)
+    output = shell(tmp_path, ["cp split.onnx model.onnx", beside], {ADDRESS: service})
+    assert '"state":"succeeded"' in output
+
+
+def seeing() -> bytes:
+    """A network of one convolution for pictures of 3 x 224 x 224, with two classes."""
+    nodes = [
+        node("Conv", "x w", "c", strides=[32, 32]),
+        node("Relu", "c", "r"),
+        node("GlobalAveragePool", "r", "p"),
+        node("Flatten", "p", "f"),
+        node("Gemm", "f v", "y"),
+    ]
+    weights = {"w": noise(0, 8, 3, 32, 32), "v": noise(1, 8, 2)}
+    return net(nodes, weights, ["batch", 3, 224, 224], ["batch", 2])
 
 
 @pytest.mark.timeout(300)
