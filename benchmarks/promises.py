@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 PAGE = Path(__file__).parents[1] / "docs" / "promises.md"
-BLOCK = re.compile(r"(<!-- chaos:.*?-->\n\|.*\n\|.*\n)(.*?)(<!-- end of chaos -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- chaos:[^\n]*-->\n(?:\|[^\n]*\n){2})(.*?)(<!-- end of chaos -->)", re.DOTALL)
 COLUMNS = "class database lease faults accepted lost doubled stale orphans p50 p99 max seed".split()
 
 
