@@ -56,6 +56,16 @@ def result(row: EvaluationRow) -> schemas.Result | None:
     return stored
 
 
+def needed(row: EvaluationRow, lacking: str) -> schemas.Result:
+    """The result that a caller asks about; raises `Conflict`, saying what is lacking, or `NotReady`."""
+    found = result(row)
+    if found is not None:
+        return found
+    if row.state in schemas.ENDED:
+        raise problems.Conflict(f"The evaluation has {row.state}; {lacking}.")
+    raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
+
+
 def artifact(row: ArtifactRow) -> schemas.Model | schemas.Dataset:
     """An artifact as callers see it."""
     known = {

@@ -229,11 +229,7 @@ DRAWN: Responses = {
 def curve(caller: Reader, db: ReadDb, id: str, kind: Literal["json", "csv", "svg", "png"]) -> Response:
     """Give the curve as numbers or as a picture."""
     row = evaluations.get(db, caller.tenant, id)
-    result = answers.result(row)
-    if result is None:
-        if row.state in schemas.ENDED:
-            raise problems.Conflict(f"The evaluation has {row.state}; it has no curve.")
-        raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
+    result = answers.needed(row, "it has no curve")
     title = f"{row.model[7:15]} on {row.dataset[7:15]}"
     match kind:
         case "json":

@@ -19,12 +19,7 @@ router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
 def show(caller: Annotated[Caller, may("evaluations:read")], db: ReadDb, id: str) -> schemas.Standing:
     """Say what share of the networks of its kind the score is higher than; or that no kind fits, and why."""
     row = evaluations.get(db, caller.tenant, id)
-    result = answers.result(row)
-    if result is None:
-        if row.state in schemas.ENDED:
-            raise problems.Conflict(f"The evaluation has {row.state}; there is no score.")
-        raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
-    return of(db, row, result)
+    return of(db, row, answers.needed(row, "there is no score"))
 
 
 def of(db: Session, row: EvaluationRow, result: schemas.Result) -> schemas.Standing:
