@@ -43,6 +43,7 @@ from service.api.looking import Looks
 from service.api.observing import ID, REQUEST, Counted, Observed
 from service.api.queueing import Queue
 from service.api.shown import Showing
+from service.api.status_reads import StatusReads
 from service.api.submitting import Submitting
 from service.hinting import Hinting
 from service.settings import Settings
@@ -64,7 +65,8 @@ def create_app(settings: Settings) -> FastAPI:
     """The application for these settings. Nothing is opened before it starts."""
     app = FastAPIOffline(title="Lesion", version=__version__, description=ABOUT, lifespan=_lifespan, redoc_url=None)
     app.state.settings = settings
-    app.include_router(evaluations.router)  # first, since it is asked most, and each one before costs its reads
+    app.router.routes.insert(0, StatusReads())
+    app.include_router(evaluations.router)
     app.include_router(reports.router)
     for noun in artifacts.NOUNS:
         app.include_router(artifacts.routes(noun))

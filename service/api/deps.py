@@ -73,15 +73,15 @@ class Caller:
 ANYONE = Caller(DEFAULT, frozenset(SCOPES))
 
 
-_bearer = HTTPBearer(
+bearer = HTTPBearer(
     scheme_name="key",
     description="A key of `lesion keys create`. None is needed where the service listens on loopback alone.",
     auto_error=False,
 )
-Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
-async def _caller(request: Request, needed: SecurityScopes, backends: Used, bearer: Bearer) -> Caller:
+async def caller(request: Request, needed: SecurityScopes, backends: Used, bearer: Bearer) -> Caller:
     """Who calls, once that is known to be allowed. A coroutine: it runs for every request, and must enter no thread."""
     if bearer is None:
         if not backends.settings.open or "authorization" in request.headers:
@@ -96,14 +96,14 @@ async def _caller(request: Request, needed: SecurityScopes, backends: Used, bear
     budget = await backends.limits.spend(known.id, writes=request.method not in READING)
     if budget is not None:
         request.scope[ANSWER_HEADERS] = budget.headers()
-    caller = Caller(known.tenant, known.scopes)
-    caller.needs(*needed.scopes)  # type: ignore[arg-type]
-    return caller
+    who = Caller(known.tenant, known.scopes)
+    who.needs(*needed.scopes)  # type: ignore[arg-type]
+    return who
 
 
 def may(scope: Scope) -> Any:
     """What a route declares: `caller: Annotated[Caller, may("models:write")]`. Every route has one, or is `PUBLIC`."""
-    return Security(_caller, scopes=[scope])
+    return Security(caller, scopes=[scope])
 
 
 PUBLIC: dict[str, Any] = {"security": []}

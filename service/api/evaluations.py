@@ -90,7 +90,7 @@ async def create(
         )
     if seconds:
         shown = await waiting.ended(backends.looks, caller.tenant, shown.id, seconds)
-    return _answer(shown, request)
+    return answer(shown, request)
 
 
 async def _from_json(request: Request, backends: Backends, caller: Caller, key: str | None) -> Shown:
@@ -160,7 +160,8 @@ def _fingerprint(asked: schemas.NewEvaluation) -> str:
     return schemas.digest(schemas.canonical(identity | {"version": __version__}))
 
 
-def _answer(shown: Shown, request: Request) -> Response:
+def answer(shown: Shown, request: Request) -> Response:
+    """What callers get of an evaluation."""
     headers = {"Location": f"/v1/evaluations/{shown.id}", "Vary": "Prefer"}
     if not shown.over:
         headers["Retry-After"] = RETRY_AFTER
@@ -199,7 +200,7 @@ async def show(
 ) -> Response:
     """Show one evaluation: 200 once it has ended, 202 before. `?wait=` or `Prefer: wait=` wait for the end."""
     seconds = waiting.asked(request, wait, backends.settings.max_wait)
-    return _answer(await waiting.ended(backends.looks, caller.tenant, id, seconds), request)
+    return answer(await waiting.ended(backends.looks, caller.tenant, id, seconds), request)
 
 
 async def _known(backends: Used, caller: Reader, id: str) -> str:

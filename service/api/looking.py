@@ -7,11 +7,10 @@ from sqlalchemy import Engine
 from service.api.lots import Lots
 from service.api.shown import Showing, Shown
 from service.store import evaluations, listing
+from service.store.listing import Asked
 from service.store.session import reading
 
 BATCH = 100  # rows of one query
-
-Asked = tuple[str, str]  # tenant, id
 
 
 class Looks:
@@ -27,6 +26,8 @@ class Looks:
 
     def _read(self, lot: Sequence[Asked]) -> list[Shown | Exception]:
         with reading(self._engine) as db:
-            rows = listing.several(db, set(lot))
-        shown = {asked: self._showing.show(row) for asked, row in rows.items()}
+            seen = listing.several_changing(db, set(lot))
+            shown = {asked: known for asked, now in seen.items() if (known := self._showing.remembered(now))}
+            if new := seen.keys() - shown.keys():
+                shown |= {asked: self._showing.show(row) for asked, row in listing.several(db, new).items()}
         return [shown.get(asked) or evaluations.missing(asked[1]) for asked in lot]

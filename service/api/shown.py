@@ -3,11 +3,11 @@
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
 
 from service import schemas
 from service.api import answers
 from service.signing import Signer
+from service.store.listing import Changing, changing
 from service.store.tables import EvaluationRow
 
 ROOM = 16 * 1024**2  # bytes of JSON that are kept
@@ -36,21 +36,25 @@ class Showing:
 
     def __init__(self, signer: Signer, room: int = ROOM) -> None:
         self._signer, self._left = signer, room
-        self._known: OrderedDict[tuple[Any, ...], Shown] = OrderedDict()
+        self._known: OrderedDict[Changing, Shown] = OrderedDict()
         self._one_at_a_time = threading.Lock()
+
+    def remembered(self, now: Changing) -> Shown | None:
+        """How a row that was just seen like this is shown, if that is known; called from several threads."""
+        with self._one_at_a_time:
+            if (known := self._known.get(now)) is not None:
+                self._known.move_to_end(now)
+            return known
 
     def show(self, row: EvaluationRow) -> Shown:
         """The row as it is; called from several threads."""
-        # All that ever changes of a row and is shown. A result or a problem comes once, with the end.
-        key = (row.id, row.state, row.progress, row.started_at, row.ended_at)
-        with self._one_at_a_time:
-            if (known := self._known.get(key)) is not None:
-                self._known.move_to_end(key)
-                return known
+        now = changing(row)
+        if (known := self.remembered(now)) is not None:
+            return known
         shown = Shown(row.id, row.state, answers.evaluation(row, self._signer).model_dump_json().encode())
         with self._one_at_a_time:
-            if key not in self._known:
-                self._known[key] = shown
+            if now not in self._known:
+                self._known[now] = shown
                 self._left -= len(shown.body) + AROUND
             while self._left < 0:
                 _, oldest = self._known.popitem(last=False)

@@ -19,7 +19,7 @@ from service import schemas
 from service.api.deps import Backends
 from service.app import create_app
 from service.settings import Settings
-from service.store import artifacts, evaluations, keys, tenants
+from service.store import artifacts, evaluations, keys, tenants, webhooks
 from service.store.session import clock, transaction
 from service.store.tables import KeyRow
 from tests.conftest import HERE, use_broker
@@ -29,7 +29,8 @@ from tests.service.api.conftest import DATASET_FOUND, MODEL_FOUND
 DOCUMENT = create_app(Settings()).openapi()
 OPERATIONS = [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
 READ: tuple[schemas.Scope, ...] = ("evaluations:read",)
-SUBMIT: tuple[schemas.Scope, ...] = (*READ, "models:write", "datasets:write", "evaluations:write")
+UPLOAD: tuple[schemas.Scope, ...] = ("models:write", "datasets:write")
+SUBMIT: tuple[schemas.Scope, ...] = (*READ, *UPLOAD, "evaluations:write")
 NUMBERS = itertools.count()
 
 
@@ -84,6 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LESION_BROKER_URL", nobody)
+        patch.setattr(webhooks, "MOST", 1000)  # each principal has its own made
         use_broker(nobody)
         with TestClient(create_app(settings), HERE, raise_server_exceptions=False) as client:
             world = World(client)
@@ -103,6 +105,7 @@ def _people(world: World) -> None:
         db.execute(update(KeyRow).where(KeyRow.id == expired.row.id).values(expires_at=clock() - 1))
         good = {
             "read-only A": (a, READ),
+            "uploader A": (a, UPLOAD),
             "submit A": (a, SUBMIT),
             "admin A": (a, schemas.SCOPES),
             "submit B": (b, SUBMIT),
@@ -377,3 +380,20 @@ def test_lists_show_ones_own_things_only(world):
         shown = {each["id"] for each in page["data"]}
         assert mine in shown, noun
         assert theirs not in shown, noun
+
+
+def test_a_status_read_is_the_same_by_both_its_ways(world):
+    """A read without parameters has a shorter way; nobody gets more or less by it."""
+    asked = []
+    for tenant in world.admins:
+        queued = world.made(tenant, "POST", "/v1/evaluations", json=_question(world, tenant))["id"]
+        asked += [queued, _evaluation(world, tenant), MAKERS["evaluations"].missing(queued)]
+    statuses = set()
+    for principal in world.principals:
+        for id in asked:
+            short, long = (world.ask(principal, "get", f"/v1/evaluations/{id}{more}") for more in ("", "?wait=0"))
+            case = f"{principal.name}: {id}"
+            assert (short.status_code, short.text) == (long.status_code, long.text), case
+            assert _headers(short) == _headers(long), case
+            statuses.add(short.status_code)
+    assert statuses == {200, 202, 401, 403, 404}
