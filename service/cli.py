@@ -15,9 +15,12 @@ from typing import Annotated
 
 import typer
 
-from service import __version__, examples, judging_cli, keys_command, logs, mlflow_command, usage
-from service import config_options as options
-from service.arguments import Dataset, Folder, Inspected, Model, ModelData, Server, check_place
+from service import __version__, examples, logs, usage
+from service.commands import config_options as options
+from service.commands import judging as judging_cli
+from service.commands import keys as keys_command
+from service.commands import mlflow as mlflow_command
+from service.commands.arguments import Dataset, Folder, Inspected, Model, ModelData, Server, check_place
 from service.settings import Settings
 
 DRAIN_SECONDS = 3  # for requests under way when the API is told to stop
@@ -122,7 +125,7 @@ def score(
     data_layout: options.DataLayout = None,
 ) -> None:
     """Score MODEL on DATASET. Exits with 0, or with 3 if there is no score."""
-    from service import score_command
+    from service.commands import score as score_command
 
     try:
         config = options.config(context.params, config_file)
@@ -148,7 +151,7 @@ def inspect(
 
     A model's weights in other files are given after it. Exits with 0, or with 3 if it is refused.
     """
-    from service import inspect_command
+    from service.commands import inspect as inspect_command
 
     check_place(server, data)
     raise typer.Exit(inspect_command.run(inspect_command.Order(tuple(files), server, data, as_json)))
@@ -170,7 +173,7 @@ def verify(
 
     Exits with 0 if it is, with 1 if it is not, with 2 if that cannot be told.
     """
-    from service import verify_command
+    from service.commands import verify as verify_command
 
     raise typer.Exit(verify_command.run(verify_command.Order(file, key, model, passed)))
 
@@ -178,7 +181,7 @@ def verify(
 @app.command()
 def demo() -> None:
     """Score two shipped networks, one that learned and one that memorised, and compare them."""
-    from service.demo import run
+    from service.commands.demo import run
 
     raise typer.Exit(run())
 

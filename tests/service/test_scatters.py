@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from service import findings, scatters, unit_tables
+from service import scatters, unit_tables
+from service.commands import findings
 from service.schemas import (
     Analyses,
     ClassLost,

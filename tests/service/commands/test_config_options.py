@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service import config_options as options
+from service.commands import config_options as options
 from service.schemas import Config, Gate, Preprocessing
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from service import findings, terminal, uploading
+from service import terminal, uploading
 from service.client import Client, ClientError
+from service.commands import findings
 from service.processes import CannotStartError
 from service.reaching import DONE, INTERRUPTED, NOT_JUDGED, reached
 from service.schemas import Config, Evaluation

@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 from sqlalchemy import Engine
 
-from service import inspect_command, problems, schemas
-from service.inspect_command import Order
+from service import problems, schemas
+from service.commands import inspect as inspect_command
+from service.commands.inspect import Order
 from service.settings import Settings
 from service.store import artifacts
 from service.store.session import connect, transaction

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from service import config_options as options
 from service import usage
-from service.arguments import Dataset, Folder, Model, ModelData, Server, check_place
+from service.commands import config_options as options
+from service.commands.arguments import Dataset, Folder, Model, ModelData, Server, check_place
 
 REPORTS = "What is written"
 File = Path | None
@@ -77,7 +77,7 @@ def gate(
     Exits with 0 if it passes, 1 if it fails, 2 for wrong usage, 3 if it was not judged (safe to try again), 4 if time
     ran out, 5 if the verdict is inconclusive.
     """
-    from service import gate_command
+    from service.commands import gate as gate_command
 
     try:
         config = options.config(context.params, config_file)
@@ -105,7 +105,7 @@ def compare(
     Exits with 0; with --max-drop, with 1 if the score dropped by more, or 5 if that is not certain. With 3 if they
     cannot be compared.
     """
-    from service import compare_command
+    from service.commands import compare as compare_command
 
     check_place(server, data)
     if server is None and data is None:

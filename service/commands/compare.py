@@ -6,7 +6,7 @@ from pathlib import Path
 
 from service import terminal
 from service.client import ClientError
-from service.gate_command import CODES
+from service.commands.gate import CODES
 from service.processes import CannotStartError
 from service.reaching import DONE, INTERRUPTED, NOT_JUDGED, reached
 from service.schemas import Comparison

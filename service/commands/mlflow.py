@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service import config_options as options
 from service import logs, terminal, usage
+from service.commands import config_options as options
 
 if TYPE_CHECKING:  # each command imports what it runs
     from service.client import Client
