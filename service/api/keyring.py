@@ -1,5 +1,6 @@
 """Who holds a key: asked of the database at most every second and key, so that a request costs a hash and no more."""
 
+import asyncio
 import time
 
 import structlog
@@ -24,6 +25,7 @@ class Keyring:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._good: dict[str, tuple[float, Known]] = {}
+        self._asking: dict[str, asyncio.Task[Known]] = {}
 
     async def holder(self, secret: str) -> Known:
         """What a secret is good for now; raises `Unauthorized`."""
@@ -33,6 +35,12 @@ class Keyring:
         until, known = self._good.get(hashed, (0.0, None))
         if known is not None and time.monotonic() < until:
             return known
+        if (asking := self._asking.get(hashed)) is None:  # else many would ask the same at the same moment
+            asking = self._asking[hashed] = asyncio.create_task(self._ask(hashed))
+            asking.add_done_callback(lambda _: self._asking.pop(hashed))
+        return await asyncio.shield(asking)  # who leaves early takes the answer from nobody
+
+    async def _ask(self, hashed: str) -> Known:
         asked = time.monotonic()
         known = await to_thread.run_sync(self._look_up, hashed)
         if len(self._good) >= MOST:

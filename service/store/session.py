@@ -124,8 +124,15 @@ def transaction(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """A session that only reads, and so never waits for a writer."""
-    with Session(engine.execution_options(reading=True), expire_on_commit=False) as session, session.begin():
+    """A session that only reads, and so never waits for a writer.
+
+    On SQLite, all that it reads is of one moment. On PostgreSQL each statement is of its own, in a transaction or not
+    (read committed), so there is none: to begin and end it would be two more ways there and back.
+    """
+    options: dict[str, Any] = {"reading": True}
+    if engine.dialect.name != "sqlite":
+        options["isolation_level"] = "AUTOCOMMIT"
+    with Session(engine.execution_options(**options), expire_on_commit=False) as session, session.begin():
         yield session
 
 

@@ -1,6 +1,8 @@
 """Keys over HTTP: made, used, rotated, revoked; what one caller may not; and who may call where no key is needed."""
 
+import asyncio
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -147,6 +149,31 @@ def test_the_database_is_asked_rarely(client, settings, monkeypatch):
     for _ in range(3):
         assert client.get("/v1/models", headers=bearer(wrong)).status_code == 401
     assert len(asked) == 4
+
+
+def test_who_asks_at_the_same_time_asks_once(client, settings, monkeypatch):
+    """Once a second each key is looked up: by one of those who show it, not by all; and who leaves harms nobody."""
+    made, looked_up = key(settings, "evaluations:read"), list[str]()
+    known = keys.known
+
+    def slow(db: Session, hashed: str) -> keys.Known | None:
+        looked_up.append(hashed)
+        time.sleep(0.2)
+        return known(db, hashed)
+
+    monkeypatch.setattr(keys, "known", slow)
+
+    async def scene() -> list[Any]:
+        ring = keyring.Keyring(connect(settings.database))
+        asking = [asyncio.create_task(ring.holder(made.secret)) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        asking[0].cancel()
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    first, *others = asyncio.run(scene())
+    assert isinstance(first, asyncio.CancelledError)
+    assert {each.id for each in others} == {made.row.id}
+    assert len(looked_up) == 1
 
 
 def test_uses_are_written_once_a_minute(client, settings, monkeypatch):
