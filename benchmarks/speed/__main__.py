@@ -7,6 +7,7 @@ of their own (`--rivals`, a python with benchmarks/speed/requirements.txt).
 """
 
 import argparse
+from math import inf
 from pathlib import Path
 
 
@@ -19,6 +20,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="these workloads")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="that each is timed in each round")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="datasets of `adaptive`")
+    parser.add_argument("--minutes", type=float, default=inf, help="after which nothing more is begun")
     parser.add_argument("--docs", type=Path, default=Path(__file__).parents[2] / "docs")
     asked = parser.parse_args()
     # Imported here: each step has libraries of its own.
@@ -27,9 +30,10 @@ def main() -> None:
 
         make(asked.folder, asked.only)
     elif asked.step == "run":
-        from benchmarks.speed.rounds import run
+        from benchmarks.speed.rounds import Pace, run
 
-        run(asked.folder, asked.rivals, asked.only, asked.rounds, asked.seconds)
+        pace = Pace(asked.rounds, asked.seconds, asked.minutes, asked.sizes)
+        run(asked.folder, asked.rivals, asked.only, pace)
     else:
         from benchmarks.speed.table import tell
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import scipy.optimize  # noqa: F401 - here and not at the first interval, as in a worker that has had one
 
+from benchmarks.speed import memory
 from benchmarks.speed.questions import FRACTIONS, MET, WORKLOADS
 from service import schemas
 from service.schemas import Config
@@ -37,7 +38,7 @@ DAY = 86_400.0
 # In a process of its own, so that what is measured has not had the examples in its memory.
 SAVE = """import sys; from pathlib import Path; from benchmarks.speed import data
 folder, name, many, place = sys.argv[1:]
-data.save(Path(place) / "data.npz", *data.examples(name, Path(folder), 0, int(many)))"""
+data.save(Path(place) / "data.npz", name, Path(folder), int(many))"""
 
 
 def main() -> None:
@@ -51,54 +52,52 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=1000)
     parser.add_argument("--orderings", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", type=float, default=0.01, help="of `adaptive`")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         subprocess.run(
-            [sys.executable, "-P", "-c", SAVE, str(asked.folder), asked.workload, str(asked.examples), place]
+            [sys.executable, "-P", "-c", SAVE, str(asked.folder), asked.workload, str(asked.examples), place],
+            check=True,
         )
         print(json.dumps(measured(asked, Path(place))))
 
 
-def _peak(pid: int) -> float:
-    """MiB that a process had at most since it began its program; rusage counts its parent's before that."""
-    [line] = [each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmHWM")]
-    return int(line.split()[1]) / 1024
-
-
-def config(form: str, estimator: str, orderings: int, seed: int, units: int = 0) -> dict[str, Any]:
+def config(asked: Any, units: int = 0) -> dict[str, Any]:
     """What is asked of Lesion."""
-    asked: dict[str, Any] = {
-        "seed": seed,
-        "scope": "layer" if form == "layer" else "network",
+    wanted: dict[str, Any] = {
+        "seed": asked.seed,
+        "scope": "layer" if asked.form == "layer" else "network",
         "limits": {"seconds": DAY},
     }
-    if form == "importance":
-        return {**asked, "precision": 0.1, "analyses": ["importance"], "passes": units * MET}
-    if estimator == "grid":
-        return {**asked, "estimator": "grid", "orderings": orderings, "fractions": FRACTIONS}
-    return {**asked, "precision": 0.01}
+    if asked.form == "importance":
+        return {**wanted, "precision": 0.1, "analyses": ["importance"], "passes": units * MET}
+    if asked.estimator == "grid":
+        return {**wanted, "estimator": "grid", "orderings": asked.orderings, "fractions": FRACTIONS}
+    return {**wanted, "precision": asked.precision}
 
 
 def measured(asked: Any, place: Path) -> dict[str, Any]:
     """Passes and seconds: to open, of the intact pass, and of the chunks that there was time for."""
     units = json.loads((asked.folder / "units.json").read_text()).get(asked.workload, [0])
-    wanted = config(asked.form, asked.estimator, asked.orderings, asked.seed, sum(units))
+    wanted = config(asked, sum(units))
     with _computing(asked.folder / f"{asked.workload}.onnx", place / "data.npz", wanted, place) as computing:
         began = time.perf_counter()
         course = Course(computing.open())
         computing.load(course)
         opened = time.perf_counter()
-        course.take({0: schemas.canonical(dict(computing.compute(course, 0)))})
-        intact = time.perf_counter()
-        told = {"open_seconds": opened - began, "intact_seconds": intact - opened}
-        if asked.form == "importance":
-            told |= _jobs(computing, course, asked.seconds)
-        elif asked.estimator == "grid":
-            told |= _grid(computing, course, asked.seconds)
-        else:
-            told |= _adaptive(computing, course)
-        peaks = {"worker_mib": _peak(os.getpid()), "child_mib": _peak(computing.pid or 0)}
-        return {**told, **peaks, "peak_mib": sum(peaks.values())}
+        with memory.watched(computing.pid or 0) as most:
+            course.take({0: schemas.canonical(dict(computing.compute(course, 0)))})
+            intact = time.perf_counter()
+            told = {"open_seconds": opened - began, "intact_seconds": intact - opened}
+            if asked.form == "importance":
+                told |= _jobs(computing, course, asked.seconds)
+            elif asked.estimator == "grid":
+                told |= _grid(computing, course, asked.seconds)
+            else:
+                told |= _adaptive(computing, course)
+        peaks = {"worker_mib": memory.peak(os.getpid()), "child_mib": memory.peak(computing.pid or 0)}
+        parts = {"anonymous_mib": most.anonymous, "mapped_mib": most.mapped}
+        return {**told, **peaks, **parts, "peak_mib": sum(peaks.values())}
 
 
 def _adaptive(computing: Computing, course: Course) -> dict[str, Any]:
@@ -121,26 +120,14 @@ def _grid(computing: Computing, course: Course, seconds: float) -> dict[str, Any
     total = course.design.groups * course.design.orderings * course.design.fractions * course.design.examples
     order = range(many) if seconds == 0 else np.argsort((np.arange(many) + 1) * GOLDEN % 1).tolist()
     passes, spent = 0, 0.0
-    payloads: list[Any] = []
     for index in order:
         began = time.perf_counter()
         payload = computing.compute(course, FIRST + index)
         spent += time.perf_counter() - began
         passes += int(np.sum(payload["trials"]))
-        payloads.append(payload)
         if seconds and spent > seconds:
             break
-    aucs = _by_ordering(course, payloads) if seconds == 0 else None
-    return {"passes": passes, "needed": total, "seconds": spent, "aucs": aucs}
-
-
-def _by_ordering(course: Course, payloads: list[Any]) -> list[float]:
-    """The area under each ordering's curve, the mean over the groups, by the trapezoid rule."""
-    from service.scoring import Tally
-
-    tally = Tally.of(trials.cells(course.design), payloads)
-    values = tally.total / tally.trials
-    return [float(each) for each in np.trapezoid(values, dx=1 / (FRACTIONS - 1), axis=2).mean(axis=0)]
+    return {"passes": passes, "needed": total, "seconds": spent}
 
 
 def _jobs(computing: Computing, course: Course, seconds: float) -> dict[str, Any]:

@@ -14,6 +14,7 @@ FRACTIONS = 21
 MET = 256  # examples that every unit meets when its importance is asked for, however large the dataset
 HALF, NORMAL = 0.01, 1.96  # of the interval that is asked for, at 95 %
 LEAST = 2  # orderings without which there is no interval at all
+LEAST_DRAWN = 8  # orderings that the reference has, and so the spread between them is told from
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Workload:
     shape: tuple[int, ...]
     part: int
     whole: dict[str, int]
+    reference: dict[str, int]
     slow: bool = False
     largest: int = SIZES[-1]
 
@@ -43,17 +45,37 @@ def _few(network: int, layer: int, importance: int) -> dict[str, int]:
     return {"network": network, "layer": layer, "importance": importance}
 
 
+def _of(network: int, layer: int = 0) -> dict[str, int]:
+    return {"network": network, "layer": layer} if layer else {"network": network}
+
+
 WORKLOADS = {
     each.name: each
     for each in (
-        Workload("mlp", "MLP 784-512-512-256-10 on MNIST", (784,), 2_000, _few(10_000, 2_000, 256)),
+        Workload("mlp", "MLP 784-512-512-256-10 on MNIST", (784,), 2_000, _few(10_000, 2_000, 256), _of(1_000, 1_000)),
         Workload(
-            "cnn", "CNN of 11 convolutions, 3 x 32 x 32", (3, 32, 32), 256, _few(768, 32, 16), slow=True, largest=10_000
+            "cnn",
+            "CNN of 11 convolutions, 3 x 32 x 32",
+            (3, 32, 32),
+            256,
+            _few(768, 32, 16),
+            _of(256, 16),
+            slow=True,
+            largest=10_000,
         ),
-        Workload("residual", "ResNet-20, 3 x 32 x 32", (3, 32, 32), 512, _few(768, 64, 32)),
-        Workload("encoder", "transformer encoder, 4 blocks, 28 tokens", (28, 28), 512, _few(768, 64, 16)),
+        Workload("residual", "ResNet-20, 3 x 32 x 32", (3, 32, 32), 512, _few(768, 64, 32), _of(1_000, 64)),
         Workload(
-            "lite0", "EfficientNet-Lite0, 3 x 224 x 224", (3, 224, 224), 32, _few(128, 8, 2), slow=True, largest=1_000
+            "encoder", "transformer encoder, 4 blocks, 28 tokens", (28, 28), 512, _few(768, 64, 16), _of(1_000, 64)
+        ),
+        Workload(
+            "lite0",
+            "EfficientNet-Lite0, 3 x 224 x 224",
+            (3, 224, 224),
+            32,
+            _few(128, 8, 2),
+            _of(64),
+            slow=True,
+            largest=10_000,
         ),
     )
 }
