@@ -7,9 +7,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from benchmarks.speed.questions import FRACTIONS, WORKLOADS
-from worker.ablation import batches, flops, pruned
+from benchmarks.speed.questions import FRACTIONS, SIZES, WORKLOADS
+from worker.ablation import batches, flops, prefix, pruned
 from worker.ablation.network import Network
+from worker.ablation.prefix import Prefix
 from worker.formats.models import read_onnx
 
 Shape = tuple[int, ...]
@@ -24,7 +25,10 @@ def floors(name: str, folder: Path) -> dict[str, Any]:
     shape = WORKLOADS[name].shape
     whole = network.multiply_adds({"x": shape}) or 1
     units = [site.units for site in network.sites]
-    left = [_pruned(network, step / (FRACTIONS - 1), shape) / whole for step in range(FRACTIONS)]
+    # What comes before all masks is computed once for each example, and so for all fractions of at least one ordering.
+    shared = prefix.of(network, {"x": np.broadcast_to(np.float32(0), (SIZES[1], *shape))})
+    first = 0 if shared is None else (whole - shared.work) / FRACTIONS
+    left = [(first + _pruned(network, shared, step / (FRACTIONS - 1), shape)) / whole for step in range(FRACTIONS)]
     return {
         "sites": len(units),
         "units": sum(units),
@@ -34,11 +38,11 @@ def floors(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _pruned(network: Network, fraction: float, shape: Shape) -> int:
+def _pruned(network: Network, shared: Prefix | None, fraction: float, shape: Shape) -> int:
     generator = np.random.default_rng(0)
     masks = [generator.permutation(site.units) >= np.floor(fraction * site.units + 0.5) for site in network.sites]
-    model = network.grafted()
-    pruned.prune(model, network.scope, masks)
+    model = network.grafted() if shared is None else shared.behind
+    pruned.prune(model, network.scope, masks, () if shared is None else shared.names)
     return _work(model, shape)
 
 

@@ -216,14 +216,19 @@ class Network:
         # mask stands between, and then the last bit differs.
         return [np.ones((1, site.units), np.bool_) for site in self.scope]
 
-    def each(self, inputs: Inputs, rows: Ints, run: Callable[[Ints, int], Found]) -> Iterable[Found]:
-        """What `run` gives for the rows of each batch and how many of them count, in order; some run side by side."""
-        each = list(self._batches(inputs, rows))
+    def each(
+        self, inputs: Inputs, rows: Ints, run: Callable[[Ints, int], Found], batches_a_run: int = 1
+    ) -> Iterable[Found]:
+        """What `run` gives for the rows of each batch and how many of them count, in order; some run side by side.
+
+        batches_a_run: how many batches go into a run, where the network takes any number.
+        """
+        each = list(self._batches(inputs, rows, batches_a_run))
         return self._runs.map(run, [rows for rows, _ in each], [taken for _, taken in each])
 
-    def _batches(self, inputs: Inputs, rows: Ints) -> Iterator[tuple[Ints, int]]:
+    def _batches(self, inputs: Inputs, rows: Ints, batches_a_run: int) -> Iterator[tuple[Ints, int]]:
         """Rows for one run each, the last one repeated until it is full; and how many of them count."""
-        size = self.batch(inputs)
+        size = self.batch(inputs) * (batches_a_run if self.fixed_batch is None else 1)
         step = 1 if self.alone else size
         for start in range(0, len(rows), step):
             now = rows[start : start + step]

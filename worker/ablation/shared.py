@@ -3,7 +3,7 @@
 - Nothing is lost: the intact network answers, once for each example.
 - One site loses units: what comes before it is computed once for each example (`halves`).
 - Several sites do, and many examples share the lesion: it is put into the weights, and what is lost is not computed
-  (`pruned`).
+  (`pruned`). What comes before all sites is computed once for each example, for all lesions (`prefix`).
 
 Which way a trial goes depends on the other trials of its call, so the last bits of its outputs do too. A chunk asks for
 the same trials whoever computes it, so its outputs are the same, bit for bit.
@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.ablation import feeding, graft, halves, pruned, sessions
+from worker.ablation import feeding, graft, halves, prefix, pruned
 from worker.ablation.network import Array, Floats, Inputs, Ints, Masks, Network
+from worker.ablation.prefix import Prefix
 from worker.ablation.sessions import Session
 
 Bools = NDArray[np.bool_]
@@ -44,10 +45,13 @@ class Shared:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._cuts: dict[int, Cut | None] = {}
+        self._prefix: Prefix | None = None
+        self._sought = False
 
     def forget(self) -> None:
         """Drop what belongs to former masks."""
         self._cuts.clear()
+        self._prefix, self._sought = None, False
 
     def outputs(self, inputs: Inputs, examples: Ints, lesions: Ints, masks: Masks) -> Floats:
         """Outputs float32[T, *tail], as `Network.outputs` gives them, up to rounding."""
@@ -130,21 +134,34 @@ class Shared:
         return np.asarray(self._network.outputs(inputs, own, np.zeros(len(own), np.int64), kept)[first])
 
     def _pruned(self, inputs: Inputs, examples: Ints, masks: list[Bools]) -> Floats:
-        network = self._network
-        model = network.grafted()
-        pruned.prune(model, network.scope, masks)
+        network, shared = self._network, self._prefix_of(inputs)
+        model = network.grafted() if shared is None else shared.behind
+        columns = pruned.prune(model, network.scope, masks, () if shared is None else shared.names)
+        if shared is not None:
+            shared.compute(inputs, examples)
         session = network.session(model)
         taken = {value.name for value in session.get_inputs()}
         masked = {graft.mask_name(index): mask for index, mask in enumerate(masks) if graft.mask_name(index) in taken}
 
         def run(rows: Ints, count: int) -> Floats:
-            feed = feeding.feed(network.inputs, inputs, examples[rows])
+            if shared is None:
+                feed = feeding.feed(network.inputs, inputs, examples[rows])
+            else:
+                feed = {name: array for name, array in shared.feed(examples[rows]).items() if name in taken}
+                for name, left in columns.items():
+                    feed[name] = feed[name].take(left.kept, axis=left.axis)
             for name, mask in masked.items():
                 site = network.scope[int(name.rsplit("_", 1)[1])]
                 feed[name] = np.tile(mask.astype(np.float32), (len(rows), 1)).reshape(graft.mask_shape(site, len(rows)))
             return network.answer(session, feed, len(rows))[:count]
 
-        return np.concatenate(list(network.each(inputs, np.arange(len(examples)), run)))
+        many = 1 if shared is None else shared.batches_a_run(network.batch(inputs))
+        return np.concatenate(list(network.each(inputs, np.arange(len(examples)), run, many)))
+
+    def _prefix_of(self, inputs: Inputs) -> Prefix | None:
+        if not self._sought:
+            self._prefix, self._sought = prefix.of(self._network, inputs), True
+        return self._prefix
 
     def _of_site(self, inputs: Inputs, site: int, examples: Ints, lesions: Ints, masks: Masks) -> Floats:
         """One site loses units: its examples come up to it once, a few at a time, and go on with each lesion."""
@@ -156,7 +173,7 @@ class Shared:
         start, step = 0, network.batch(inputs)
         while start < len(own):
             block = own[start : start + step]
-            kept = self._before(cut, inputs, block)
+            kept = prefix.computed(network, cut.before, cut.rows, inputs, block)
             if kept is None:
                 self._cuts[site] = None
                 return network.outputs(inputs, examples, lesions, masks)
@@ -169,23 +186,6 @@ class Shared:
             found[at] = part
         assert found is not None
         return found
-
-    def _before(self, cut: Cut, inputs: Inputs, block: Ints) -> list[Array] | None:
-        """What crosses to the masks, for some examples; None if it is not laid out by examples."""
-        network = self._network
-        size = network.batch(inputs)
-
-        def run(rows: Ints, count: int) -> list[Array]:
-            found = sessions.run(cut.before, feeding.feed(network.inputs, inputs, block[rows]))
-            if any(has and each.shape[:1] != (size,) for has, each in zip(cut.rows, found, strict=True)):
-                return []
-            return [each[:count] if has else each for has, each in zip(cut.rows, found, strict=True)]
-
-        parts = list(network.each(inputs, np.arange(len(block)), run))
-        if not all(parts):
-            return None
-        whole = zip(cut.rows, zip(*parts, strict=True), strict=True)
-        return [np.concatenate(each) if has else each[0] for has, each in whole]
 
     def _behind(self, cut: Cut, inputs: Inputs, kept: list[Array], site: int, rows: Ints, masks: Bools) -> Floats:
         network = self._network
