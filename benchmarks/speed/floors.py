@@ -41,14 +41,24 @@ def floors(name: str, folder: Path) -> dict[str, Any]:
 def _pruned(network: Network, shared: Prefix | None, fraction: float, shape: Shape) -> int:
     generator = np.random.default_rng(0)
     masks = [generator.permutation(site.units) >= np.floor(fraction * site.units + 0.5) for site in network.sites]
-    model = network.grafted() if shared is None else shared.behind
-    pruned.prune(model, network.scope, masks, () if shared is None else shared.names)
-    return _work(model, shape)
+    if shared is None:
+        model, tails = network.grafted(), {"x": shape}
+        pruned.prune(model, network.scope, masks)
+        return _work(model, tails)
+    model = shared.behind
+    columns = pruned.prune(model, network.scope, masks, shared.names)
+    first = np.zeros(1, np.int64)
+    tails = {name: array.shape[1:] for name, array in shared.feed(first).items() if name in shared.names}
+    for name, left in columns.items():
+        tails[name] = tuple(len(left.kept) if at == left.axis else size for at, size in enumerate(tails[name], 1))
+    return _work(model, tails)
 
 
-def _work(model: ir.Model, shape: Shape) -> int:
+def _work(model: ir.Model, tails: dict[str, Shape]) -> int:
     plain = ir.serde.serialize_model(model)
     del plain.graph.value_info[:]
     again = ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(plain))
-    batches.fill(again, {"x": shape})
-    return flops.multiply_adds(again) or 0
+    batches.fill(again, tails)
+    found = flops.multiply_adds(again)
+    assert found is not None, "all sizes are known"
+    return found

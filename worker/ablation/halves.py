@@ -28,10 +28,10 @@ def cut(first: ir.Model, second: ir.Model, output: str) -> Halves | None:
     wired = wiring.read(first, output)
     if any(node.op_type in wiring.BRANCHING for node in wired.nodes):
         return None
-    places = _behind(first)
     nodes = list(first.graph)
-    inside = {nodes[place] for place in places}
-    crossing = _crossing(nodes, places, inside)
+    inside = {nodes[place] for place in _behind(first)}
+    places = _with_constants(nodes, inside)
+    crossing = _crossing(nodes, places)
     if not crossing or any(value.type is None or not value.name for value in crossing):
         return None
     rows = [not wired.is_constant(value) for value in crossing]
@@ -52,8 +52,30 @@ def _behind(model: ir.Model) -> list[int]:
     return found
 
 
-def _crossing(nodes: Sequence[ir.Node], places: Sequence[int], inside: set[ir.Node]) -> list[ir.Value]:
+def _with_constants(nodes: Sequence[ir.Node], inside: set[ir.Node]) -> list[int]:
+    """The places of nodes that depend on a mask, and of those that make the constants that they take.
+
+    Constants do not cross: a runtime prepares weights that it knows.
+    """
+    fixed: set[ir.Value] = set()
+    for node in nodes:
+        if (
+            node not in inside
+            and all(value is None or value.is_initializer() or value in fixed for value in node.inputs)
+            and not wiring.bodies(node)
+            and node.op_type not in wiring.RANDOM
+        ):
+            fixed.update(node.outputs)
+    wanted = set(inside)
+    for node in reversed(nodes):
+        if node in wanted:
+            wanted.update(maker for value in node.inputs if value in fixed and (maker := value.producer()) is not None)
+    return [place for place, node in enumerate(nodes) if node in wanted]
+
+
+def _crossing(nodes: Sequence[ir.Node], places: Sequence[int]) -> list[ir.Value]:
     """What is computed before the masks, or fed, and used behind them."""
+    inside = {nodes[place] for place in places}
     used = dict.fromkeys(value for place in places for value in nodes[place].inputs if value is not None)
     return [
         value

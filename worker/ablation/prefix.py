@@ -44,6 +44,8 @@ class Prefix:
 
     def batches_a_run(self, batch: int) -> int:
         """How many batches go into a run: of what is left of a small network, one takes no longer than to start it."""
+        if not all(self._rows):  # what follows from the batch's size was kept for one batch
+            return 1
         return int(max(min(batches.RUN_WORK // max(self.work * batch, 1), MOST_BATCHES), 1))
 
     def compute(self, inputs: Inputs, examples: Ints) -> None:

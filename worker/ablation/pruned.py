@@ -11,8 +11,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.ablation import cuts, graft, layouts, ways
-from worker.ablation.cuts import APART, Columns, Cuts
+from worker.ablation import cuts, graft, layouts, ways, wiring
+from worker.ablation.cuts import APART, Columns, Cuts, Lost
 from worker.ablation.sites import Site
 
 Bools = NDArray[np.bool_]
@@ -70,7 +70,7 @@ def _drop(
     cut = Cuts(model, len(mask), kept, frozenset(free) - asked.keys())
     if not cut.ahead(masking.outputs[0], axis, rank):
         return False
-    cut.seen[value] = {masking}
+    cut.seen[value] = Lost(axis, users={masking})
     if not cut.behind(value, axis, rank) or not cut.alone():
         return False
     cut.take(masking, 1, axis)
@@ -88,7 +88,7 @@ def _fold(model: ir.Model, masking: ir.Node, mask: Bools) -> None:
     value = masking.inputs[0]
     while value is not None and len(list(value.uses())) == 1 and (node := value.producer()) is not None:
         if node.op_type == "Conv" and node.graph is model.graph and not cuts.is_output(model, value):
-            arrays = [cuts.array(each) for each in node.inputs[1:]]
+            arrays = [wiring.numbers(each) for each in node.inputs[1:]]
             if all(each is not None and each.shape[0] == len(mask) for each in arrays):
                 for place, array in enumerate(arrays, 1):
                     assert array is not None
@@ -114,7 +114,7 @@ def _pass_by(masking: ir.Node) -> None:
 def _clips_around_zero(node: ir.Node) -> bool:
     if node.op_type != "Clip" or node.attributes:
         return False
-    ends = [cuts.array(value) for value in node.inputs[1:]]
+    ends = [wiring.numbers(value) for value in node.inputs[1:]]
     low, high = (*ends, None, None)[:2]
     return (
         low is not None

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 # They see how large a value is, not what is in it.
 MEASURING = frozenset(["Shape", "Size"])
@@ -98,6 +100,14 @@ def integers(node: ir.Node, name: str) -> list[int] | None:
     """An attribute that is a list of integers, or None where it is left out."""
     attribute = node.attributes.get(name)
     return None if attribute is None else list(attribute.as_ints())
+
+
+def numbers(value: ir.Value | None) -> NDArray[np.generic] | None:
+    """The numbers of a constant, which exporters may hand on by Identity; None of what is none."""
+    while value is not None and (node := value.producer()) is not None and node.op_type == "Identity":
+        value = node.inputs[0]
+    found = None if value is None else ir.convenience.get_const_tensor(value)
+    return None if found is None else found.numpy()
 
 
 def is_standard(node: ir.Node) -> bool:
