@@ -96,10 +96,13 @@ class Cuts:
     def _merged(self, node: ir.Node, axis: int) -> int | None:
         """How long a channel is once all axes from its own on are one, the last; None where a Reshape does another."""
         before, after = moves.shape(node.inputs[0]), moves.shape(node.outputs[0])
-        if not moves.keeps(node, before, after, axis) or len(after) != axis + 1 or not isinstance(after[axis], int):
+        if not moves.keeps(node, before, after, axis) or len(after) != axis + 1:
+            return None
+        whole = after[axis]
+        if not isinstance(whole, int) or whole % self.units:
             return None
         self.shaped[node] = [0] * axis + [-1]
-        return int(after[axis]) // self.units if int(after[axis]) % self.units == 0 else None
+        return whole // self.units
 
     def _split(self, node: ir.Node, axis: int) -> int | None:
         """How long a channel was while it and what is behind it were one axis, the last."""
@@ -110,7 +113,7 @@ class Cuts:
         if after[axis] != self.units or not isinstance(whole, int) or whole % self.units:
             return None
         self.shaped[node] = [0] * axis + [len(self.kept), -1]
-        return int(whole) // self.units
+        return whole // self.units
 
     def _averaged(self, node: ir.Node, axis: int, rank: int) -> bool:
         named = wiring.integers(node, "axes")

@@ -26,6 +26,7 @@ class Questions:
         self._shared: Any = None
         self._device = "cpu"
         self._inputs: dict[str, Array] = {}
+        self._pages = inputs_file.Pages({})
         self._warnings: list[str] = []  # of the model
         self._loaded: list[str] = []  # of the model on these inputs
 
@@ -75,6 +76,7 @@ class Questions:
 
         with os.fdopen(files[0], "rb") as file:
             self._inputs = inputs_file.mapped(file, asked["inputs"])
+        self._pages = inputs_file.Pages(self._inputs)
         self._network.mask(asked["sites"], asked["clamp"], arrays or None)
         tail, warnings = tryout.on_examples(self._network, self._inputs, self._device)
         self._shared.forget()
@@ -84,7 +86,12 @@ class Questions:
 
     def intact(self, asked: dict[str, Any], _arrays: list[Array], _files: list[int]) -> Answer:
         """Outputs of the intact network for a run of examples."""
-        return {}, [self._network.intact(self._inputs, asked["start"], asked["stop"])]
+        found, step = [], self._pages.at_once(self._network.batch(self._inputs))
+        for start in range(asked["start"], asked["stop"], step):
+            stop = min(start + step, asked["stop"])
+            found.append(self._network.intact(self._inputs, start, stop))
+            self._pages.looked(stop - start)
+        return {}, [np.concatenate(found)]
 
     def means(self, _asked: dict[str, Any], _arrays: list[Array], _files: list[int]) -> Answer:
         """Mean activations of all masked sites over the dataset."""
@@ -98,13 +105,17 @@ class Questions:
         """Outputs of the ablated network for a chunk of trials."""
         examples, lesions, *packed = arrays
         network = self._shared if asked["shared"] else self._network
-        return {}, [network.outputs(self._inputs, examples, lesions, _unpacked(packed, asked["units"]))]
+        found = network.outputs(self._inputs, examples, lesions, _unpacked(packed, asked["units"]))
+        self._pages.looked(len(examples))
+        return {}, [found]
 
     def alone(self, asked: dict[str, Any], arrays: list[Array], _files: list[int]) -> Answer:
         """Outputs with one site's units lost, and what to hold them against, for pairs of an example and a lesion."""
         examples, places, lesions, *packed = arrays
         masks = _unpacked(packed, asked["units"])
-        return {}, self._shared.alone(self._inputs, examples, places, lesions, masks)
+        found = self._shared.alone(self._inputs, examples, places, lesions, masks)
+        self._pages.looked(len(examples))
+        return {}, found
 
     def noisy(self, _asked: dict[str, Any], arrays: list[Array], _files: list[int]) -> Answer:
         """Outputs of the network with noise added to its units."""

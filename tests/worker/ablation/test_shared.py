@@ -1,5 +1,7 @@
 """Shared work against the plain way, trial by trial: what the masks of `Network.outputs` give, up to rounding."""
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -142,7 +144,12 @@ def test_what_comes_before_the_masks_is_computed_once(monkeypatch: pytest.Monkey
     assert network.multiply({"x": INPUTS[:8]})
     met: list[int] = []
     compute = prefix.computed
-    monkeypatch.setattr(prefix, "computed", lambda *asked: met.extend(asked[-1].tolist()) or compute(*asked))
+
+    def seen(*asked: Any) -> Any:
+        met.extend(asked[-1].tolist())
+        return compute(*asked)
+
+    monkeypatch.setattr(prefix, "computed", seen)
     ours = Shared(network)
     for chunk in drawn(network, separate=False):
         ours.outputs({"x": INPUTS}, chunk.examples, chunk.lesions, chunk.masks)

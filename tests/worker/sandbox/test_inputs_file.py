@@ -54,7 +54,7 @@ def test_what_was_written_is_mapped(
 def test_a_file_that_is_too_short_is_not_mapped(tmp_path: Path) -> None:
     """Nobody reads beyond the end of it."""
     (tmp_path / "inputs").write_bytes(b"1234")
-    with (tmp_path / "inputs").open("rb") as file, pytest.raises(ValueError, match="mmap length"):
+    with (tmp_path / "inputs").open("rb") as file, pytest.raises(ValueError, match="ends before"):
         inputs_file.mapped(file, [{"name": "x", "dtype": "float32", "shape": [2]}])
 
 
@@ -66,3 +66,42 @@ def test_an_array_without_numbers_takes_no_room(tmp_path: Path) -> None:
         mapped = inputs_file.mapped(file, inputs)
     assert mapped["e"].shape == (2, 0)
     assert mapped["x"].tobytes() == b"12345678"
+
+
+def test_pages_that_were_looked_at_are_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However large the file, what a process shows of it stays within the room; and it still reads the same."""
+    monkeypatch.setattr(inputs_file, "ROOM", 8 * 1024**2)
+    examples, width = 64, 256 * 1024  # 64 MiB
+    array = np.arange(examples * width, dtype=np.float32).reshape(examples, width)
+    (tmp_path / "inputs").write_bytes(array.tobytes())
+    with (tmp_path / "inputs").open("rb") as file:
+        mapped = inputs_file.mapped(file, described([array]))
+    pages = inputs_file.Pages(mapped)
+    assert (pages.at_once(1), pages.at_once(3), pages.at_once(16)) == (8, 6, 16)
+    before, shown = resident(), []
+    for row in range(examples):
+        np.testing.assert_array_equal(mapped["x0"][row], array[row])
+        pages.looked(1)
+        shown.append(resident() - before)
+    assert max(shown) < 12 * 1024**2
+    np.testing.assert_array_equal(mapped["x0"][::7], array[::7])
+
+
+def test_a_small_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fits into the room is never let go."""
+    monkeypatch.setattr(inputs_file, "ROOM", 8 * 1024**2)
+    array = np.ones((64, 16 * 1024), np.float32)  # 4 MiB
+    (tmp_path / "inputs").write_bytes(array.tobytes())
+    with (tmp_path / "inputs").open("rb") as file:
+        mapped = inputs_file.mapped(file, described([array]))
+    pages, before = inputs_file.Pages(mapped), resident()
+    for _ in range(4):
+        assert mapped["x0"].sum() == array.size
+        pages.looked(64)
+    assert resident() - before >= 4 * 1024**2 - 65536
+
+
+def resident() -> int:
+    """Bytes of mapped files that this process shows."""
+    [line] = [each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("RssFile")]
+    return int(line.split()[1]) * 1024
