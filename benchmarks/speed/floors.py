@@ -28,12 +28,13 @@ def floors(name: str, folder: Path) -> dict[str, Any]:
     # What comes before all masks is computed once for each example, and so for all fractions of at least one ordering.
     shared = prefix.of(network, {"x": np.broadcast_to(np.float32(0), (SIZES[1], *shape))})
     first = 0 if shared is None else (whole - shared.work) / FRACTIONS
-    left = [(first + _pruned(network, shared, step / (FRACTIONS - 1), shape)) / whole for step in range(FRACTIONS)]
+    # Where nothing is lost, the intact pass has the answer.
+    hurt = range(1, FRACTIONS)
+    left = [0.0, *((first + _pruned(network, shared, step / (FRACTIONS - 1), shape)) / whole for step in hurt)]
     return {
         "sites": len(units),
         "units": sum(units),
         "million": whole / 1e6,
-        # Nothing lost is the intact pass, which all orderings share.
         "network": float(np.mean(left)),
     }
 

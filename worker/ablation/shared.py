@@ -1,6 +1,6 @@
 """Work that trials share: one lesion met by many examples, or one example by many lesions of one site.
 
-- Nothing is lost: the intact network answers, once for each example.
+- Nothing is lost: the intact network answers, once for each example (`unhurt`).
 - One site loses units: what comes before it is computed once for each example (`halves`).
 - Several sites do, and many examples share the lesion: it is put into the weights, and what is lost is not computed
   (`pruned`). What comes before all sites is computed once for each example, for all lesions (`prefix`).
@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.ablation import feeding, graft, halves, prefix, pruned
+from worker.ablation.feeding import how_many
 from worker.ablation.network import Array, Floats, Inputs, Ints, Masks, Network
 from worker.ablation.prefix import Prefix
 from worker.ablation.sessions import Session
+from worker.ablation.unhurt import Unhurt
 
 Bools = NDArray[np.bool_]
 KEPT_BYTES = 128 * 1024**2  # of activations that are kept at once for a site's lesions
@@ -47,11 +49,13 @@ class Shared:
         self._cuts: dict[int, Cut | None] = {}
         self._prefix: Prefix | None = None
         self._sought = False
+        self._unhurt = Unhurt()
 
     def forget(self) -> None:
         """Drop what belongs to former masks."""
         self._cuts.clear()
         self._prefix, self._sought = None, False
+        self._unhurt = Unhurt()
 
     def outputs(self, inputs: Inputs, examples: Ints, lesions: Ints, masks: Masks) -> Floats:
         """Outputs float32[T, *tail], as `Network.outputs` gives them, up to rounding."""
@@ -129,9 +133,18 @@ class Shared:
         return cost / max(work, 1) if self._network.multiplies else np.inf
 
     def _intact(self, inputs: Inputs, examples: Ints) -> Floats:
+        known = self._unhurt.find(examples)
+        if known is not None:
+            return known
         own, first = np.unique(examples, return_inverse=True)
         kept = [np.ones((1, site.units), np.bool_) for site in self._network.scope]
-        return np.asarray(self._network.outputs(inputs, own, np.zeros(len(own), np.int64), kept)[first])
+        found = self._network.outputs(inputs, own, np.zeros(len(own), np.int64), kept)
+        self.keep(inputs, own, found)
+        return np.asarray(found[first])
+
+    def keep(self, inputs: Inputs, examples: Ints, outputs: Floats) -> None:
+        """Outputs of the intact network, `Network.intact`'s or these, for when nothing is lost again."""
+        self._unhurt.keep(how_many(inputs), examples, outputs)
 
     def _pruned(self, inputs: Inputs, examples: Ints, masks: list[Bools]) -> Floats:
         network, shared = self._network, self._prefix_of(inputs)

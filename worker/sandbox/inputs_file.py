@@ -50,8 +50,9 @@ class Pages:
 
     def __init__(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         """inputs: what `mapped` gave."""
-        self._maps = {id(each.base): each.base for each in inputs.values() if isinstance(each.base, mmap.mmap)}
-        self._size = sum(len(each) for each in self._maps.values())
+        found: dict[int, Any] = {id(each.base): each.base for each in inputs.values()}
+        self._maps = [each for each in found.values() if isinstance(each, mmap.mmap)]
+        self._size = sum(len(each) for each in self._maps)
         self._each = sum(max(array[:1].nbytes, AROUND) for array in inputs.values() if array.ndim)
         self._seen = 0
 
@@ -63,6 +64,6 @@ class Pages:
         """So many examples, anywhere, were looked at."""
         self._seen += examples * self._each
         if self._seen > ROOM and self._size > ROOM:
-            for each in self._maps.values():
+            for each in self._maps:
                 each.madvise(mmap.MADV_DONTNEED)
             self._seen = 0

@@ -91,6 +91,7 @@ class Questions:
             stop = min(start + step, asked["stop"])
             found.append(self._network.intact(self._inputs, start, stop))
             self._pages.looked(stop - start)
+            self._shared.keep(self._inputs, np.arange(start, stop), found[-1])
         return {}, [np.concatenate(found)]
 
     def means(self, _asked: dict[str, Any], _arrays: list[Array], _files: list[int]) -> Answer:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tests import nets
 from tests.nets import f32, net, node, noise, two_convs
-from worker.ablation import alone, prefix, pruned, shared, trials
+from worker.ablation import alone, prefix, pruned, shared, trials, unhurt
 from worker.ablation.network import Network
 from worker.ablation.shared import Shared
 from worker.ablation.trials import Design
@@ -168,6 +168,32 @@ def test_what_comes_before_the_masks_is_computed_once(monkeypatch: pytest.Monkey
     assert (name, left.axis, left.kept.tolist()) == (given.name, 1, list(range(0, 24, 3)))
     weights = [each.inputs[1] for each in model.graph if each.op_type == "MatMul"]
     assert [list(each.shape or ()) for each in weights if each] == [[8, 4], [4, 5]]
+
+
+@pytest.mark.parametrize("room", [True, False])
+@pytest.mark.parametrize("separate", [False, True])
+def test_the_intact_network_answers_once(room: bool, separate: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In all orderings together, if there is room for what it answers; the same bytes as when it answers again."""
+    network = opened(chain())
+    network.multiply({"x": INPUTS[:8]})
+    if not room:
+        monkeypatch.setattr(unhurt, "KEPT_BYTES", 5 * 4 * EXAMPLES - 1)
+    ours, met = Shared(network), list[bool]()
+    chunks = [drawn(network, separate)[0], drawn(network, separate)[-1]]  # of the first ordering, and of the second
+    rows = [np.isin(chunk.lesions, np.flatnonzero(chunk.fractions == 0)) for chunk in chunks]
+    assert all(each.any() for each in rows)
+    expected = [Shared(network).outputs({"x": INPUTS}, each.examples, each.lesions, each.masks) for each in chunks]
+    plain = network.outputs
+
+    def seen(*asked: Any) -> Any:
+        met.append(all(mask[asked[2]].all() for mask in asked[3]))
+        return plain(*asked)
+
+    monkeypatch.setattr(network, "outputs", seen)
+    for chunk, wanted in zip(chunks, expected, strict=True):
+        found = ours.outputs({"x": INPUTS}, chunk.examples, chunk.lesions, chunk.masks)
+        assert found.tobytes() == wanted.tobytes()
+    assert sum(met) == (1 if room else 2)
 
 
 @pytest.mark.parametrize("least", ["LEAST_SHARE", "LEAST_WORK", "KEPT_BYTES"])
