@@ -89,7 +89,7 @@ def _crossing(nodes: Sequence[ir.Node], places: Sequence[int]) -> list[ir.Value]
 def _keep_before(model: ir.Model, crossing: Sequence[ir.Value], inside: set[ir.Node]) -> None:
     model.graph.outputs[:] = crossing
     model.graph.remove(list(inside), safe=True)
-    _tidy(model)
+    tidy(model)
 
 
 def _keep_behind(model: ir.Model, names: Sequence[str], places: Sequence[int], output: str) -> None:
@@ -107,10 +107,10 @@ def _keep_behind(model: ir.Model, names: Sequence[str], places: Sequence[int], o
         value.name = f"{name}_before"
         model.graph.inputs.append(given)
     model.graph.remove([node for node in nodes if node not in kept], safe=True)
-    _tidy(model)
+    tidy(model)
 
 
-def _tidy(model: ir.Model) -> None:
+def tidy(model: ir.Model) -> None:
     """Drop inputs and weights that nothing uses."""
     ends = set(model.graph.outputs)
     unused = [value for value in model.graph.inputs if not list(value.uses()) and value not in ends]

@@ -95,7 +95,7 @@ class Network:
         """How many examples go into one run: what the model fixes, else as many as such examples allow memory for."""
         if self.fixed_batch is not None or self.alone:
             return self.fixed_batch or 1
-        tails = {name: inputs[name].shape[1:] for name in self.inputs if name in inputs and inputs[name].ndim}
+        tails = self.tails(inputs)
         key = tuple(tails.values())
         if key not in self._largest:
             try:
@@ -104,9 +104,13 @@ class Network:
                 raise NetworkError(f"the size of its activations cannot be told: {error}") from error
         return self._largest[key]
 
+    def tails(self, inputs: Inputs) -> batches.Tails:
+        """The sizes of one example in each input that has examples."""
+        return {name: inputs[name].shape[1:] for name in self.inputs if name in inputs and inputs[name].ndim}
+
     def work(self, inputs: Inputs) -> int:
         """What one pass of one such example costs, about, in multiplications: by arithmetic, the same everywhere."""
-        tails = {name: inputs[name].shape[1:] for name in self.inputs if name in inputs and inputs[name].ndim}
+        tails = self.tails(inputs)
         return max(self.multiply_adds(tails) or 0, 16 * batches.activation_bytes(self._model(), tails))
 
     def size(self, inputs: Inputs) -> tuple[int, int, int]:

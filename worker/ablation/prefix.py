@@ -85,8 +85,7 @@ def of(network: Network, inputs: Inputs) -> Prefix | None:
     found = halves.cut(network.grafted(), network.grafted(), network.output)
     if found is None or not set(found.crossing).isdisjoint(network.inputs):
         return None
-    tails = {name: inputs[name].shape[1:] for name in network.inputs if name in inputs and inputs[name].ndim}
-    batches.fill(found.before, tails)
+    batches.fill(found.before, network.tails(inputs))
     work = flops.multiply_adds(found.before) or 0
     if work <= LEAST_SHARE * whole:
         return None

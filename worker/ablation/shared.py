@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.ablation import feeding, graft, halves, prefix, pruned
+from worker.ablation import batches, feeding, flops, graft, halves, prefix, pruned, sums
 from worker.ablation.feeding import how_many
 from worker.ablation.network import Array, Floats, Inputs, Ints, Masks, Network
 from worker.ablation.prefix import Prefix
 from worker.ablation.sessions import Session
+from worker.ablation.sums import Sums
 from worker.ablation.unhurt import Unhurt
 
 Bools = NDArray[np.bool_]
@@ -39,6 +41,7 @@ class Cut:
     crossing: list[str]
     rows: list[bool]
     size: int
+    sums: Sums | None
 
 
 class Shared:
@@ -178,7 +181,7 @@ class Shared:
 
     def _of_site(self, inputs: Inputs, site: int, examples: Ints, lesions: Ints, masks: Masks) -> Floats:
         """One site loses units: its examples come up to it once, a few at a time, and go on with each lesion."""
-        network, cut = self._network, self._cut(site)
+        network, cut = self._network, self._cut(site, inputs)
         own = np.unique(examples)
         if cut is None or len(examples) < 2 * len(own):
             return network.outputs(inputs, examples, lesions, masks)
@@ -193,12 +196,35 @@ class Shared:
             start += len(block)
             step = _step(kept, cut, len(block), network.batch(inputs))
             at = np.flatnonzero((examples >= block[0]) & (examples <= block[-1]))
-            part = self._behind(cut, inputs, kept, site, np.searchsorted(block, examples[at]), masks[site][lesions[at]])
+            places = np.searchsorted(block, examples[at])
+            part = self._summed(cut, inputs, kept, places, lesions[at], masks[site])
+            if part is None:
+                part = self._behind(cut, inputs, kept, site, places, masks[site][lesions[at]])
             if found is None:
                 found = np.empty((len(examples), *part.shape[1:]), np.float32)
             found[at] = part
         assert found is not None
         return found
+
+    def _summed(
+        self, cut: Cut, inputs: Inputs, kept: list[Array], places: Ints, lesions: Ints, masks: Bools
+    ) -> Floats | None:
+        """What is behind the masks, if each lesion loses what the next one loses, and each meets all that is kept."""
+        own, which = np.unique(lesions, return_inverse=True)
+        order = np.argsort(masks[own].sum(axis=1), kind="stable")
+        nested, many = masks[own[order]], int(places.max()) + 1
+        if cut.sums is None or len(own) < 2 or len(places) != many * len(own) or not (nested[:-1] <= nested[1:]).all():
+            return None
+        network, summed = self._network, cut.sums
+        if len(own) * network.batch(inputs) * summed.weights.shape[1] > sums.MOST_NUMBERS:
+            return None
+        crossing = dict(zip(cut.crossing, kept, strict=True))
+
+        def run(rows: Ints, count: int) -> Floats:
+            return summed.outputs(network, crossing, rows, nested)[:count]
+
+        found = np.concatenate(list(network.each(inputs, np.arange(many), run)))
+        return np.asarray(found[places, np.argsort(order)[which]])
 
     def _behind(self, cut: Cut, inputs: Inputs, kept: list[Array], site: int, rows: Ints, masks: Bools) -> Floats:
         network = self._network
@@ -214,14 +240,14 @@ class Shared:
 
         return np.concatenate(list(network.each(inputs, np.arange(len(rows)), run)))
 
-    def _cut(self, site: int) -> Cut | None:
+    def _cut(self, site: int, inputs: Inputs) -> Cut | None:
         if site not in self._cuts:
-            self._cuts[site] = self._made(site)
+            self._cuts[site] = self._made(site, inputs)
             while sum(each.size for each in self._cuts.values() if each) > KEPT_MODELS and len(self._cuts) > 1:
                 self._cuts.pop(next(iter(self._cuts)))
         return self._cuts[site]
 
-    def _made(self, site: int) -> Cut | None:
+    def _made(self, site: int, inputs: Inputs) -> Cut | None:
         network = self._network
         copies = [network.grafted([site]) for _ in range(2)]
         found = halves.cut(copies[0], copies[1], network.output)
@@ -229,8 +255,16 @@ class Shared:
             return None
         weights = [*found.before.graph.initializers.values(), *found.behind.graph.initializers.values()]
         size = sum(each.const_value.nbytes for each in weights if each.const_value is not None)
-        before = network.session(found.before, found.crossing)
-        return Cut(before, network.session(found.behind), found.crossing, found.rows, size)
+        work = self._work_behind(inputs, found.before)
+        before, behind = network.session(found.before, found.crossing), network.session(found.behind)
+        summed = sums.made(network, found.behind, found.crossing, found.rows, work)
+        return Cut(before, behind, found.crossing, found.rows, size, summed)
+
+    def _work_behind(self, inputs: Inputs, before: ir.Model) -> int | None:
+        """Multiply-adds of one example behind the masks; None where its sizes leave them open."""
+        batches.fill(before, self._network.tails(inputs))
+        work = flops.multiply_adds(before)
+        return None if work is None else self._network.size(inputs)[0] - work
 
 
 def _and_none(masks: Masks) -> list[Bools]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tests import nets
 from tests.nets import f32, net, node, noise, two_convs
-from worker.ablation import alone, prefix, pruned, shared, trials, unhurt
+from worker.ablation import alone, prefix, pruned, sessions, shared, trials, unhurt
 from worker.ablation.network import Network
 from worker.ablation.shared import Shared
 from worker.ablation.trials import Design
@@ -168,6 +168,40 @@ def test_what_comes_before_the_masks_is_computed_once(monkeypatch: pytest.Monkey
     assert (name, left.axis, left.kept.tolist()) == (given.name, 1, list(range(0, 24, 3)))
     weights = [each.inputs[1] for each in model.graph if each.op_type == "MatMul"]
     assert [list(each.shape or ()) for each in weights if each] == [[8, 4], [4, 5]]
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_product_behind_a_site_is_summed_along_an_ordering(
+    nested: bool, beside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each unit is multiplied once for all lesions that keep it; lesions that are not nested go the other way."""
+    network = opened(dense(beside))
+    network.multiply({"x": INPUTS[:8]})
+    met: list[int] = []
+    plain = sessions.run
+
+    def seen(session: Any, feed: Any) -> Any:
+        if "a" in feed:
+            met.append(feed["a"].shape[1])
+        return plain(session, feed)
+
+    monkeypatch.setattr(sessions, "run", seen)
+    for site, units in enumerate((24,) if beside else (24, 10)):  # beside it, an addition reads the second site
+        met.clear()
+        places = np.random.default_rng(site).permutation(units)
+        lost = np.array([units, 1, 5, 3])
+        masks = [np.ones((len(lost), each.units), np.bool_) for each in network.scope]
+        masks[site] = places >= lost[:, None]
+        if not nested:
+            masks[site][2] = places < 5
+        examples = np.tile(np.arange(EXAMPLES), len(lost))
+        lesions = np.repeat(np.arange(len(lost)), EXAMPLES)
+        found = Shared(network).outputs({"x": INPUTS}, examples, lesions, masks)
+        expected = network.outputs({"x": INPUTS}, examples, lesions, masks)
+        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max(), rtol=0)
+        runs = -(-EXAMPLES // network.batch({"x": INPUTS}))
+        assert sum(met) == (runs * (units - 1) if nested else 0)
 
 
 @pytest.mark.parametrize("room", [True, False])
