@@ -17,6 +17,7 @@ from service.api.looking import Looks
 from service.api.shown import Shown
 
 FIRST_LOOK, SLOWEST_LOOK = 0.02, 0.25  # seconds between looks at the row: quick at first, for small evaluations
+SHARE = 0.05  # of what was waited already, that another look waits: no caller hears of an end later than that
 EVENT_LOOK = 0.1
 LONGEST = 3600.0  # seconds of one stream; who follows comes back, as browsers do by themselves
 
@@ -33,13 +34,13 @@ def asked(request: Request, wait: float | None, most: float) -> float:
 
 async def ended(looks: Looks, tenant: str, evaluation: str, seconds: float) -> Shown:
     """An evaluation once it has ended, or as it is after `seconds`. Leaving early cancels nothing."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
+    deadline = began + seconds
     shown = await looks.look(tenant, evaluation)
-    pause = FIRST_LOOK
     while not shown.over and not leaving.begun() and (left := deadline - time.monotonic()) > 0:
         with admission.aside():
-            await sleep(min(pause, left))
-        pause = min(pause * 1.5, SLOWEST_LOOK)
+            pause = max(SHARE * (time.monotonic() - began), FIRST_LOOK)
+            await sleep(min(pause, SLOWEST_LOOK, left))
         shown = await looks.look(tenant, evaluation)
     return shown
 
