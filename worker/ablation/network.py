@@ -131,6 +131,14 @@ class Network:
         except Exception as error:
             raise NetworkError(f"its cost cannot be told: {error}") from error
 
+    def work_of(self, part: ir.Model, inputs: Inputs) -> int | None:
+        """Multiply-adds of one such example in a part of it, which is changed; None where they cannot be told."""
+        batches.fill(part, self.tails(inputs))
+        try:
+            return flops.multiply_adds(part)
+        except Exception:
+            return None
+
     def written_batches(self) -> list[int]:
         """Batch sizes that may run where the largest does not."""
         return self._written(batches.written)

@@ -7,10 +7,10 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.ablation import batches, feeding, flops, halves, sessions
+from worker.ablation import batches, feeding, halves, sessions
 from worker.ablation.feeding import how_many
 from worker.ablation.network import Array, Inputs, Ints, Network
-from worker.ablation.sessions import Session
+from worker.ablation.sessions import NetworkError, Session
 
 KEPT_BYTES = 128 * 1024**2  # of what is kept for all examples together; larger datasets share nothing
 # A lesion of its own drops about half of the units that come first, and so half of the work before them. Sharing all of
@@ -85,12 +85,14 @@ def of(network: Network, inputs: Inputs) -> Prefix | None:
     found = halves.cut(network.grafted(), network.grafted(), network.output)
     if found is None or not set(found.crossing).isdisjoint(network.inputs):
         return None
-    batches.fill(found.before, network.tails(inputs))
-    work = flops.multiply_adds(found.before) or 0
+    work = network.work_of(found.before, inputs) or 0
     if work <= LEAST_SHARE * whole:
         return None
-    prefix = Prefix(network, found, examples, whole - work)
-    crossing = prefix.try_one(inputs)
+    try:
+        prefix = Prefix(network, found, examples, whole - work)
+        crossing = prefix.try_one(inputs)
+    except NetworkError:  # what cannot run in two parts still runs in one
+        return None
     if crossing is None or sum(each.nbytes for each in crossing) * examples > KEPT_BYTES:
         return None
     return prefix if work >= LEAST_WORK * sum(each.size for each in crossing) else None

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.ablation import batches, feeding, flops, graft, halves, prefix, pruned, sums
+from worker.ablation import feeding, graft, halves, prefix, pruned, sums
 from worker.ablation.feeding import how_many
 from worker.ablation.network import Array, Floats, Inputs, Ints, Masks, Network
 from worker.ablation.prefix import Prefix
@@ -255,16 +254,11 @@ class Shared:
             return None
         weights = [*found.before.graph.initializers.values(), *found.behind.graph.initializers.values()]
         size = sum(each.const_value.nbytes for each in weights if each.const_value is not None)
-        work = self._work_behind(inputs, found.before)
+        before_masks = network.work_of(found.before, inputs)
+        work = None if before_masks is None else network.size(inputs)[0] - before_masks
         before, behind = network.session(found.before, found.crossing), network.session(found.behind)
         summed = sums.made(network, found.behind, found.crossing, found.rows, work)
         return Cut(before, behind, found.crossing, found.rows, size, summed)
-
-    def _work_behind(self, inputs: Inputs, before: ir.Model) -> int | None:
-        """Multiply-adds of one example behind the masks; None where its sizes leave them open."""
-        batches.fill(before, self._network.tails(inputs))
-        work = flops.multiply_adds(before)
-        return None if work is None else self._network.size(inputs)[0] - work
 
 
 def _and_none(masks: Masks) -> list[Bools]:
