@@ -74,6 +74,8 @@ def summary(evaluation: Evaluation, result: Result) -> RenderableType:
     """What was found: the intact network first and loudest, since a score means little without it."""
     grid = Table.grid(Column(no_wrap=True), Column(no_wrap=True), Column(style="dim"), padding=(0, 2))
     note = f"best constant answer: {result.chance:.3f}"
+    if result.intact_examples is not None:
+        note += f"; on {result.intact_examples:,} random examples"
     grid.add_row(Text(f"intact {visible(metric(result))}", LOUD), Text(number(result.intact), LOUD), note)
     if result.score is not None:
         grid.add_row(_bold("score"), _bold(number(result.score)), "1: unhurt by any loss, 0: all lost")

@@ -5,8 +5,9 @@ Labels, weights and the metric stay in this process; the model's process only ma
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,18 +19,18 @@ from service.schemas import Config
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.evaluations import Claim
-from worker import analysing, first, lots, metrics, pictures, scratch
+from worker import analysing, first, intact, lots, metrics, pictures, scratch
 from worker.ablation import trials
-from worker.ablation.trials import Trials
+from worker.ablation.trials import Design, Trials
 from worker.children import Children
 from worker.classes import Classes
 from worker.course import FIRST, Course, Subject
 from worker.formats.tables import UNPACKED_LIMIT
+from worker.intact import IntactPass
 from worker.programs import Program
 from worker.sandbox.parent import MIB, Child, Crashed
 from worker.targets import Bools, Floats, Ints, Target
 
-INTACT_BLOCK = 4096  # examples of the intact pass asked for at once; small enough to notice a lost claim soon
 OUTPUTS_LIMIT = 64 * MIB  # bytes of outputs asked for at once: those of tokens can be large
 
 
@@ -136,42 +137,38 @@ class Computing:
             return analysing.payload(self._analysed(self._target), course.survey, job)
         index -= course.trials_from
         drawn = trials.draw(course.design, index)
-        examples = drawn.examples
-        if self._drawn_by_weight():
-            assert self._ends is not None
-            examples = lots.drawn(self._ends, examples, course.design.seed, index)
+        examples = self._by_weight(course.design, index, drawn.examples)
         values = self._values(drawn, examples)
         if self._drawn_by_weight():
             values = self._target.drawn(values, examples)
         elif self._target.weights is not None:
             values = values * self._target.weights[examples]
-        return scoring.count(drawn.cells, values)
+        return scoring.count(drawn.cells, values, course.seen(index))
+
+    def _by_weight(self, design: Design, index: int, places: Ints) -> Ints:
+        """The examples at the places of the design's chunk."""
+        if not self._drawn_by_weight():
+            return places
+        assert self._ends is not None
+        return lots.drawn(self._ends, places, design.seed, index)
 
     def _intact(self, course: Course) -> dict[str, Any]:
-        """The intact pass over the whole dataset; for `agreement`, its answers become the labels."""
+        """The intact pass over as much of the dataset as is enough; for `agreement`, its answers become the labels."""
         assert self._model is not None
-        examples, picked = course.subject.examples, None
+        design, picked = course.design, None
+        means = self._model.means(design.units) if course.subject.config.clamp == "mean" else None
         if course.subject.measured.name == "agreement":
-            picked = np.concatenate(
-                [metrics.answered(each, self._found["output"]) for _, each in self._blocks(examples)]
-            )
+            blocks = intact.blocks(self._model, design.examples, self._at_once())
+            picked = np.concatenate([metrics.answered(each, self._found["output"]) for _, each in blocks])
             self._take_target(picked)
-            values: Bools | Floats = np.ones(examples, np.bool_)
-        else:
-            assert self._target is not None
-            values = np.concatenate([self._target.values(each, at) for at, each in self._blocks(examples)])
         assert self._target is not None
-        means = self._model.means(course.design.units) if course.subject.config.clamp == "mean" else None
-        binary = self._target.counts and (self._target.weights is None or self._drawn_by_weight())
-        return first.payload(self._target.intact(values), self._target.chance, binary, means, picked)
-
-    def _blocks(self, examples: int) -> Iterator[tuple[Ints, NDArray[np.float32]]]:
-        """The intact network's outputs for all examples, some at a time."""
-        assert self._model is not None
-        step = min(INTACT_BLOCK, self._at_once())
-        for start in range(0, examples, step):
-            stop = min(start + step, examples)
-            yield np.arange(start, stop), self._model.intact(start, stop)
+        target, weighed = self._target, self._drawn_by_weight()
+        shown = IntactPass(self._model, target, self._at_once(), weighed, partial(self._by_weight, design))
+        binary = target.counts and (target.weights is None or weighed)
+        if (part := shown.part(course.subject.config, course.subject.measured.name, design)) is not None:
+            return first.payload(part.intact, target.chance, binary, means, None, part.values)
+        values = np.ones(design.examples, np.bool_) if picked is not None else shown.whole(design.examples)
+        return first.payload(target.intact(values), target.chance, binary, means, picked)
 
     def _values(self, drawn: Trials, examples: Ints) -> Bools | Floats:
         """Each trial's value; the outputs are asked for in parts that fit into memory."""

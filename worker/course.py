@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service import __version__, schemas, scoring
 from service.schemas import Config
 from service.scoring import gate
-from worker import cautions, first
+from worker import bounds, cautions, first
 from worker.ablation import trials
 from worker.ablation.trials import Design
 from worker.findings import Findings
@@ -107,8 +107,18 @@ class Course:
         return self.end is None or index < self.end
 
     def _needs_first(self) -> bool:
-        """The means come out of chunk 0, and so do the intact network's own answers."""
-        return self.subject.config.clamp == "mean" or self.subject.measured.name == "agreement"
+        """Means come out of chunk 0, so do the intact network's own answers, and what it gave to trials' examples."""
+        config, metric = self.subject.config, self.subject.measured.name
+        return config.clamp == "mean" or metric == "agreement" or bounds.chunks(config, metric, self.design) is not None
+
+    def seen(self, index: int) -> NDArray[np.float32] | None:
+        """float32[T], what the intact network gave to the examples of the design's chunk; None where it saw others."""
+        if self.reference is None or self.reference.seen is None:
+            return None
+        size = trials.chunk_size(self.design)
+        return (
+            self.reference.seen[index * size : (index + 1) * size] if index * size < self.reference.examples else None
+        )
 
     def take(self, payloads: Mapping[int, str]) -> None:
         """Take in computed chunks. The stop rule is asked after each, in order: the first yes decides."""
@@ -191,10 +201,8 @@ class Course:
 
     def _live(self) -> scoring.Estimate | None:
         assert self.reference is not None
-        config = self.subject.config
-        return scoring.live(
-            self._tally, estimator=config.estimator, reference=self.reference, confidence=config.confidence
-        )
+        estimator, confidence = self.subject.config.estimator, self.subject.config.confidence
+        return scoring.live(self._tally, estimator=estimator, reference=self.reference, confidence=confidence)
 
     def _share(self, live: scoring.Estimate | None) -> float:
         """Share of the work done, half of which the analyses count for, if there are any."""
@@ -224,12 +232,13 @@ class Course:
         passes = int(self._tally.trials.sum())
         summary = self._summary() if passes else None
         return schemas.Result(
-            score=_estimate(summary.score) if summary else None,
+            score=summary and _estimate(summary.score),
             score_refused=reference.refusal(),
-            auc=_estimate(summary.auc) if summary else None,
+            auc=summary and _estimate(summary.auc),
             intact=_known(scoring.sample(reference, config.confidence)),
+            intact_examples=None if reference.intact.of is None else reference.examples,
             chance=scoring.rounded(reference.chance),
-            half_life=_estimate(summary.half_life) if summary else None,
+            half_life=summary and _estimate(summary.half_life),
             metric=subject.measured.name,
             measured=subject.measured,
             output=subject.output,
@@ -264,15 +273,14 @@ class Course:
 
     def _cost(self, trials: int) -> schemas.Cost:
         passes, intact = (0, 0) if self.survey is None else (self.survey.passes, self.survey.intact_passes)
-        intact += self.subject.examples
+        assert self.reference is not None
+        intact += bounds.probed(self.subject.config, self.subject.measured.name, self.design) + self.reference.examples
         return schemas.Cost(passes=trials + passes, intact_passes=intact, seconds=None, device=self.subject.device)
 
     def _summary(self) -> scoring.Summary:
         assert self.reference is not None
-        config = self.subject.config
-        return scoring.summarise(
-            self._tally, estimator=config.estimator, reference=self.reference, confidence=config.confidence
-        )
+        estimator, confidence = self.subject.config.estimator, self.subject.config.confidence
+        return scoring.summarise(self._tally, estimator=estimator, reference=self.reference, confidence=confidence)
 
     def _layers(self, summary: scoring.Summary | None) -> list[schemas.Layer]:
         if summary is None or self.subject.config.scope != "layer":

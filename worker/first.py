@@ -15,14 +15,21 @@ ANSWERS_LIMIT = 64 * 1024**2  # bytes of packed answers that a row of the databa
 
 
 def payload(
-    intact: scoring.Intact, chance: float, binary: bool, means: Means | None, answers: Ints | None
+    intact: scoring.Intact,
+    chance: float,
+    binary: bool,
+    means: Means | None,
+    answers: Ints | None,
+    seen: NDArray[Any] | None = None,
 ) -> dict[str, Any]:
     """What of the intact pass is stored, as JSON.
 
     binary: every trial's value will be 0 or 1. means: each unit's, where the clamp needs them. answers: int64[N, P],
     what the intact network picked, for `agreement`; stored, so that all workers hold their trials against the same.
+    seen: [n], the values of the first n trials' examples, where the pass took those alone.
     Raises `ResourceExhausted` for more answers than can be stored.
     """
+    bounded = {} if seen is None else {"of": intact.of, "doubt": intact.doubt, "seen": scoring.packed(seen)}
     return {
         "total": intact.total,
         "examples": intact.examples,
@@ -32,6 +39,7 @@ def payload(
         "binary": binary,
         "means": None if means is None else [_text(mean.astype("<f4").tobytes()) for mean in means],
         "answers": None if answers is None else {"shape": list(answers.shape), "packed": _packed(answers)},
+        **bounded,
     }
 
 

@@ -175,7 +175,8 @@ def _accuracy(line: float, reference: scoring.Reference, level: float) -> Check:
     if not metric.share or metric.name == "agreement":
         why = f"The metric {metric.name} has no accuracy; evaluate a dataset with labels."
         return Check("min_accuracy", line, None, why=why)
-    return Check("min_accuracy", line, scoring.sample(reference, level))
+    whole = reference.intact.of is None
+    return Check("min_accuracy", line, scoring.sample(reference, level), why="" if whole else "; say `intact` `whole`")
 
 
 def _told(check: Check) -> schemas.Check:
@@ -212,6 +213,6 @@ def _reason(check: Check) -> str:
         case "fail":
             return f"{shown} is not {wanted} {check.line:g}."
     if check.rule == "min_accuracy":
-        return f"{shown} may lie on either side of {check.line:g}: only more examples can tell."
+        return f"{shown} may lie on either side of {check.line:g}: only more examples can tell{check.why}."
     more = "raise `limits.trials`" if check.narrows else "evaluate what it is compared with with a smaller `precision`"
     return f"{shown} may lie on either side of the line, {wanted} {check.line:g}: {more}."

@@ -37,6 +37,10 @@ Sites = Annotated[list[str] | None, _option("Only sites of this name or pattern,
 Estimator = Annotated[Literal["adaptive", "grid"] | None, _option("How trials are drawn. (default: adaptive)")]
 Orderings = Annotated[Whole, _option("With estimator grid. (default: 10)")]
 Fractions = Annotated[Whole, _option("With estimator grid: points on [0, 1]. (default: 21)")]
+Intact = Annotated[
+    Literal["enough", "whole"] | None,
+    _option("Examples that the intact accuracy is counted on: enough of them, or all. (default: enough)"),
+]
 Clamp = Annotated[Literal["zero", "mean"] | None, _option("What ablated units are set to. (default: zero)")]
 Confidence = Annotated[Number, _option("Of every interval. (default: 0.95)")]
 Seed = Annotated[Whole, _option("Of every random draw. (default: 0)")]
@@ -99,6 +103,7 @@ ALL: dict[str, Any] = {
     "sites": Sites,
     "clamp": Clamp,
     "estimator": Estimator,
+    "intact": Intact,
     "orderings": Orderings,
     "fractions": Fractions,
     "confidence": Confidence,

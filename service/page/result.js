@@ -68,7 +68,7 @@ function numbers({ result, config }) {
   return card(
     "The figures",
     facts([
-      ["Intact network", interval(result.intact), metric(result)],
+      ["Intact network", interval(result.intact), result.intact_examples ? `${metric(result)}, on ${count(result.intact_examples)} random examples` : metric(result)],
       ["Best constant answer", number(result.chance)],
       ["Area under the curve", interval(result.auc)],
       result.half_life && ["Half-life", interval(result.half_life), "of the units"],

@@ -14,7 +14,7 @@ TOP = 5  # `k` of `top_k`, where none is given
 # What no config had at first: left out of its identity while unset, so that no older identity changes.
 LATER = (
     *("k", "output", "sites", "labels", "weights", "inputs", "preprocessing", "analyses", "top", "passes"),
-    *("baseline", "training", "gate"),
+    *("baseline", "training", "gate", "intact"),
 )
 WITHOUT_ACCURACY = ("cross_entropy", "r2", "agreement")
 Analysis = Literal["selectivity", "importance", "relation", "targeted", "classes", "noise"]
@@ -61,7 +61,7 @@ AGREES: dict[str, Any] = {
         },
         {
             "if": {"properties": {"estimator": {"const": "grid"}}, "required": ["estimator"]},
-            "then": {"properties": {"precision": {"type": "null"}}},
+            "then": {"properties": {"precision": {"type": "null"}, "intact": {"type": "null"}}},
             "else": {"properties": {"orderings": {"type": "null"}, "fractions": {"type": "null"}}},
         },
         {
@@ -113,6 +113,13 @@ class Config(Strict):
     orderings: int | None = Field(None, ge=2, le=10_000, description="`grid` only. Default 10.")
     fractions: int | None = Field(None, ge=2, le=1_001, description="`grid` only: points on [0, 1]. Default 21.")
     confidence: float = Field(0.95, ge=0.5, le=0.999, description="Of every interval.")
+    intact: Literal["enough", "whole"] | None = Field(
+        None,
+        description="`adaptive` only: which examples A(0) is counted on. `enough`, the default: as many random ones as "
+        "`precision` and `confidence` need, so that the cost does not grow with the dataset; what that leaves open is "
+        "in the score's interval. `whole`: all of them, as is done anyhow where they are few or the metric is "
+        "`agreement`.",
+    )
     clamp: Literal["zero", "mean"] = Field(
         "zero", description="What an ablated unit is set to: zero, or its mean over the dataset."
     )
@@ -185,6 +192,8 @@ class Config(Strict):
             raise ValueError("`site` and `sites` both choose sites; give one of them")
         if adaptive and (self.orderings is not None or self.fractions is not None):
             raise ValueError("`orderings` and `fractions` belong to the estimator `grid`; leave them out or set it")
+        if not adaptive and self.intact is not None:
+            raise ValueError("`intact` belongs to the estimator `adaptive`; `grid` always takes the whole dataset")
         if not adaptive and self.precision is not None:
             raise ValueError("`precision` belongs to the estimator `adaptive`; `grid` takes orderings and fractions")
         if self.k is not None and self.metric != "top_k":

@@ -90,7 +90,10 @@ class Result(BaseModel):
     score: Estimate | None = Field(description="(auc - chance) / (A(0) - chance); null when refused.")
     score_refused: str | None = Field(description="Why there is no score, if there is none.")
     auc: Estimate | None
-    intact: Estimate = Field(description="A(0), measured on every example. Look here first: is it what you expect?")
+    intact: Estimate = Field(description="A(0), of the whole network. Look here first: is it what you expect?")
+    intact_examples: int | None = Field(
+        None, description="How many random examples A(0) was counted on (the config's `intact`); null: on all of them."
+    )
     chance: float = Field(description="The metric's value for the best constant answer.")
     half_life: Estimate | None = Field(description="Smallest fraction at which half of A(0) - chance is lost.")
     metric: str

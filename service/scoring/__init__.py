@@ -13,6 +13,7 @@ from service.scoring.reference import (
     Intact,
     Metric,
     Reference,
+    packed,
     stored_reference,
 )
 from service.scoring.relation import Correlation, related
@@ -61,6 +62,7 @@ __all__ = [
     "least_chunks",
     "live",
     "lost",
+    "packed",
     "related",
     "rounded",
     "sample",

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +28,7 @@ class Arm:
     @property
     def tally(self) -> Tally:
         """All chunks together."""
-        first, *others = self.chunks
-        total, squares, trials = first.total.copy(), first.squares.copy(), first.trials.copy()
-        for each in others:
-            total += each.total
-            squares += each.squares
-            trials += each.trials
-        return Tally(total, squares, trials)
+        return reduce(Tally.plus, self.chunks)
 
 
 @dataclass(frozen=True)
@@ -77,8 +72,32 @@ def _paired(one: Arm, other: Arm, confidence: float) -> Difference | None:
     total = math.fsum(parts)
     freedom = total**2 / math.fsum(each**2 / (common - 1) for each in parts) if total > 0 else math.inf
     unseen = 1 / (trials * min(one.reference.margin, other.reference.margin))
-    spread = math.sqrt(total / cells.shape[1] ** 2 + unseen**2)
+    doubt = _doubt([(each, float(_scores(each, common).mean())) for each in (one, other)])
+    spread = math.sqrt(total / cells.shape[1] ** 2 + unseen**2 + doubt)
     return Difference(_around(value, student_quantile(confidence, freedom) * spread), paired=True, trials=trials)
+
+
+def _doubt(sides: Sequence[tuple[Arm, float]]) -> float:
+    """What is added to the variance of a difference by A(0) being counted on a part of the dataset.
+
+    sides: each with its score; to first order, A(0) moves that by score / margin. Where both counted on the same
+    examples, the difference of the two counts, example by example. It adds up with the trials' own part of the
+    variance: an example that one side's intact network alone gets right is one that this side is better at when it is
+    damaged. The two would in truth take something from each other, which is left in.
+    """
+    (one, its), (other, others) = sides
+    slopes = (its / _signed(one.reference), others / _signed(other.reference))
+    seen = (one.reference.seen, other.reference.seen)
+    if seen[0] is not None and seen[1] is not None and len(seen[0]) == len(seen[1]):
+        gaps = slopes[0] * seen[0].astype(np.float64) - slopes[1] * seen[1].astype(np.float64)
+        return variance(gaps) / len(gaps)
+    parts = zip((one, other), slopes, strict=True)
+    return math.fsum(slope**2 * arm.reference.intact.doubt for arm, slope in parts)
+
+
+def _signed(reference: Reference) -> float:
+    """A(0) less chance."""
+    return reference.first - reference.chance
 
 
 def _scores(arm: Arm, common: int) -> Floats:
@@ -89,7 +108,8 @@ def _scores(arm: Arm, common: int) -> Floats:
 
 def _apart(one: Arm, other: Arm, estimator: Estimator, confidence: float) -> Difference | None:
     areas = [
-        auc(arm.tally, estimator=estimator, reference=arm.reference, confidence=confidence) for arm in (one, other)
+        auc(arm.tally, estimator=estimator, reference=arm.reference, confidence=confidence, for_score=True)
+        for arm in (one, other)
     ]
     if areas[0] is None or areas[1] is None:
         return None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from service.scoring.control import controlled
 from service.scoring.reference import Metric, Reference
 from service.scoring.tally import Tally
 
@@ -63,6 +64,11 @@ def cell(total: float, squares: float, trials: int, confidence: float, reference
     return clipped(total / trials, half, reference.metric)
 
 
+def counted(reference: Reference, confidence: float) -> Estimate:
+    """A(0) of this dataset, with an interval if it is counted on a part of it; else a point."""
+    return clipped(reference.first, normal(confidence) * math.sqrt(reference.intact.doubt), reference.metric)
+
+
 def sampled(reference: Reference, confidence: float) -> Estimate:
     """A(0), with the interval that it has as a sample of where the dataset came from.
 
@@ -81,8 +87,13 @@ def sampled(reference: Reference, confidence: float) -> Estimate:
     return wilson(min(value, 1.0) * effective, effective, confidence) if effective > 0 else Estimate(value, 0.0, 1.0)
 
 
-def auc(tally: Tally, *, estimator: Estimator, reference: Reference, confidence: float) -> Estimate | None:
+def auc(
+    tally: Tally, *, estimator: Estimator, reference: Reference, confidence: float, for_score: bool = False
+) -> Estimate | None:
     """The area under the curve, averaged over the groups, with its interval; None while too little is measured.
+
+    for_score: with the interval that becomes the score's once it is scaled. It differs where A(0) is counted on a part
+    of the dataset: what that part does to the area, it does to A(0) as well.
 
     What the interval covers is this dataset's exhaustive value: the expectation over all orderings, all fractions
     and the dataset's examples, which is what counting every ablation of every example would give.
@@ -90,7 +101,7 @@ def auc(tally: Tally, *, estimator: Estimator, reference: Reference, confidence:
     whichever worker counted first.
     """
     if estimator == "adaptive":
-        return _adaptive(tally, reference, confidence) if np.all(tally.trials > 0) else None
+        return _adaptive(tally, reference, confidence, for_score) if np.all(tally.trials > 0) else None
     return _grid(tally, reference, confidence)
 
 
@@ -117,7 +128,7 @@ def enough(
     trials = int(tally.trials.sum())
     if max_trials is not None and chunks > 0 and trials + trials // chunks > max_trials:
         return True
-    measured = auc(tally, estimator=estimator, reference=reference, confidence=confidence)
+    measured = auc(tally, estimator=estimator, reference=reference, confidence=confidence, for_score=reference.scored)
     least = min_chunks if min_chunks is not None else least_chunks(reference)
     if chunks < least or measured is None:
         return False
@@ -130,26 +141,30 @@ def least_chunks(reference: Reference) -> int:
     return MIN_CHUNKS if reference.binary else MIN_CHUNKS_OF_VALUES
 
 
-def _adaptive(tally: Tally, reference: Reference, confidence: float) -> Estimate:
+def _adaptive(tally: Tally, reference: Reference, confidence: float, for_score: bool) -> Estimate:
     """The mean of the strata's means with a stratified variance (Cochran, Sampling Techniques, section 5.4).
 
     Trials of one stratum also differ in their narrow share of it and are spread over the examples; what that
     takes off the variance isn't seen here, and makes the interval a little too wide.
     """
-    value = math.fsum((tally.total / tally.trials).ravel()) / tally.total.size
-    parts = _mean_variances(*_blocks(tally), reference)
-    half = CAUTION * normal(confidence) * math.sqrt(math.fsum(parts)) / len(parts)
+    known = controlled(tally, reference)
+    read = known.tally
+    value = math.fsum((read.total / read.trials).ravel()) / read.total.size
+    parts = _mean_variances(*_blocks(read), reference, known.plain)
+    doubt = known.doubt(reference, reference.scaled(value) if for_score else 0.0)
+    half = CAUTION * normal(confidence) * math.sqrt(math.fsum(parts) + doubt * len(parts) ** 2) / len(parts)
     return clipped(value, half, reference.metric)
 
 
-def _mean_variances(total: Floats, squares: Floats, trials: Floats, reference: Reference) -> Floats:
-    """The variance of each block's mean. Half a trial of the least and half of the largest value are added to a share.
+def _mean_variances(total: Floats, squares: Floats, trials: Floats, reference: Reference, plain: bool = True) -> Floats:
+    """The variance of each block's mean. plain: are the values as they were measured?
 
-    An unbounded value has no such pair, and isn't often the same all through a block.
+    Half a trial of the least and half of the largest value are added to a share. An unbounded value has no such pair,
+    and isn't often the same all through a block.
     """
     if reference.metric.share:
         mean, square = ((each + PSEUDO) / (trials + 2 * PSEUDO) for each in (total, squares))
-        spread = mean * (1 - mean) if reference.binary else np.maximum(square - mean * mean, 0.0)
+        spread = mean * (1 - mean) if reference.binary and plain else np.maximum(square - mean * mean, 0.0)
     else:
         spread = np.maximum(squares / trials - (total / trials) ** 2, 0.0)
     found: Floats = spread / np.maximum(trials - 1, 1)

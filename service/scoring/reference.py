@@ -1,8 +1,10 @@
 """What a curve is held against: the metric, its value for the intact network, and for the best constant answer."""
 
+import base64
 import math
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -47,17 +49,20 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Intact:
-    """The intact network's values over the whole dataset, and what they tell of where the dataset came from.
+    """The intact network's values over the dataset, or a part of it, and what they tell of where that came from.
 
-    total: sum of the weighted values; examples: N, so A(0) = total / examples. effective: as how many examples of
-    equal weight they count (Kish, 1965); None where A(0) is known by definition. error: standard error of A(0) as
-    that of a sample, where it isn't that of a plain share.
+    total: sum of the weighted values; examples: how many, so A(0) = total / examples. effective: as how many examples
+    of equal weight they count (Kish, 1965); None where A(0) is known by definition. error: standard error of A(0) as
+    that of a sample, where it isn't that of a plain share. of: how many examples the dataset has, where they are a
+    part of it. doubt: then the variance of A(0) as an estimate of the whole dataset's.
     """
 
     total: float
     examples: int
     effective: float | None
     error: float | None = None
+    of: int | None = None
+    doubt: float = 0.0
 
     @classmethod
     def counted(cls, right: int, examples: int) -> "Intact":
@@ -74,7 +79,8 @@ class Intact:
 class Reference:
     """What a curve is held against. binary: every trial's value is 0 or 1, so that totals are exact counts.
 
-    chance: the metric's value for the best constant answer on this dataset.
+    chance: the metric's value for the best constant answer on this dataset. seen: float32[n], what the intact network
+    gave to the first n trials' examples, where A(0) is counted on those.
     Raises ValueError where A(0) or chance can be no value of the metric, or where there is no example.
     """
 
@@ -82,6 +88,7 @@ class Reference:
     intact: Intact
     chance: float
     binary: bool = True
+    seen: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.intact.examples < 1:
@@ -92,7 +99,7 @@ class Reference:
 
     @property
     def examples(self) -> int:
-        """N, the size of the dataset."""
+        """How many examples A(0) is counted on: of a grid, the whole dataset."""
         return self.intact.examples
 
     @property
@@ -143,5 +150,20 @@ class Reference:
 
 def stored_reference(payload: Mapping[str, Any], metric: str) -> Reference:
     """What the curve is held against, as chunk 0 stores it."""
-    intact = Intact(*(payload[name] for name in ("total", "examples", "effective", "error")))
-    return Reference(METRICS[metric], intact, payload["chance"], payload["binary"])
+    names = ("total", "examples", "effective", "error", "of", "doubt")
+    intact = Intact(**{name: payload[name] for name in names if name in payload})
+    seen = payload.get("seen")
+    return Reference(METRICS[metric], intact, payload["chance"], payload["binary"], seen and unpacked(seen))
+
+
+def packed(values: NDArray[Any]) -> str:
+    """What the intact network gave, [n], as a text for JSON: as bytes if it is right or wrong, else in float32."""
+    right = values.dtype == np.bool_
+    data = values.astype("u1" if right else "<f4").tobytes()
+    return ("u1:" if right else "f4:") + base64.b64encode(zlib.compress(data)).decode()
+
+
+def unpacked(text: str) -> NDArray[np.float32]:
+    """What `packed` was given, float32[n]."""
+    kind, _, data = text.partition(":")
+    return np.frombuffer(zlib.decompress(base64.b64decode(data)), f"<{kind}").astype(np.float32)

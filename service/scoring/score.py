@@ -33,7 +33,7 @@ class Summary:
     """All figures of an evaluation, each with its interval.
 
     score and auc are about this very dataset: their intervals cover what ablating in every order, at every
-    fraction, on every example would give. A(0) is counted over the whole dataset and so adds nothing to them.
+    fraction, on every example would give. Where A(0) is counted on a part of it, that is in them.
     intact is A(0) as a sample of whatever the dataset was drawn from, hence an interval around a known figure.
     groups: one entry a group of the design; score, auc, half_life and curve are of the mean over the groups.
     refusal: why there is no score, a sentence for humans.
@@ -84,7 +84,9 @@ def live(tally: Tally, *, estimator: Estimator, reference: Reference, confidence
 
     Looked at often, its intervals are wrong more often than one of them alone: show them, decide nothing by them.
     """
-    measured = auc(tally, estimator=estimator, reference=reference, confidence=confidence)
+    if not reference.scored:
+        return None
+    measured = auc(tally, estimator=estimator, reference=reference, confidence=confidence, for_score=True)
     return _score(measured, reference) if measured else None
 
 
@@ -92,10 +94,10 @@ def _figures(tally: Tally, estimator: Estimator, reference: Reference, confidenc
     area = auc(tally, estimator=estimator, reference=reference, confidence=confidence)
     if area is None:
         raise ValueError("too few trials for an interval")
-    score = _score(area, reference)
+    score = live(tally, estimator=estimator, reference=reference, confidence=confidence)
     points = curve(tally, estimator=estimator, reference=reference, confidence=confidence)
     reach = 0.5 / tally.trials.shape[1] if estimator == "adaptive" else 0.0
-    half = half_life(points, reference=reference, reach=reach) if score else None
+    half = half_life(points, reference=reference, reach=reach, confidence=confidence) if score else None
     return Group(
         score=score,
         auc=_rounded(area),
@@ -105,13 +107,11 @@ def _figures(tally: Tally, estimator: Estimator, reference: Reference, confidenc
     )
 
 
-def _score(area: Estimate, reference: Reference) -> Estimate | None:
+def _score(area: Estimate, reference: Reference) -> Estimate:
     """(auc - chance) / (A(0) - chance): 1 is unhurt by any loss, 0 is no better than a constant answer.
 
     Where larger is worse both differences are negative, and the interval's ends change places.
     """
-    if not reference.scored:
-        return None
     value, one, other = (reference.scaled(each) for each in (area.value, area.low, area.high))
     return _rounded(Estimate(value, min(one, other), max(one, other)))
 

@@ -100,19 +100,34 @@ def cells(design: Design) -> tuple[int, ...]:
     return (design.groups, design.orderings, design.fractions)
 
 
+def chunk_size(design: Design) -> int:
+    """How many trials a chunk of `adaptive` has."""
+    return _per_cell(design) * design.strata * design.groups
+
+
+def pushed(design: Design, index: int) -> Ints:
+    """int64[T], the examples of a chunk of `adaptive`, without all else that `draw` draws."""
+    size = chunk_size(design)
+    return _examples(design, index * size, size)
+
+
 # ------------------------------------------------------------------------------------------------- adaptive
+
+
+def _per_cell(design: Design) -> int:
+    return -(-design.trials_per_chunk // (design.groups * design.strata))
 
 
 def _adaptive(design: Design, index: int) -> Trials:
     """Trials in order of group, then of fraction: each group covers [0, 1] with one trial a sub-stratum."""
-    per_cell = -(-design.trials_per_chunk // (design.groups * design.strata))
+    per_cell = _per_cell(design)
     each = per_cell * design.strata
     size = each * design.groups
     jitter = _uniform(_stream(design.seed, FRACTIONS, index), size)
     fractions = (np.tile(np.arange(each), design.groups) + jitter) / each
     groups = np.repeat(np.arange(design.groups), each)
     return Trials(
-        examples=_examples(design, index * size, size),
+        examples=pushed(design, index),
         lesions=np.arange(size),
         masks=[_masks(design, index, site, fractions, groups) for site in range(len(design.units))],
         cells=np.repeat(np.arange(design.groups * design.strata), per_cell),
