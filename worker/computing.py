@@ -139,11 +139,15 @@ class Computing:
         drawn = trials.draw(course.design, index)
         examples = self._by_weight(course.design, index, drawn.examples)
         values = self._values(drawn, examples)
+        seen: Any = course.seen(index, examples)
         if self._drawn_by_weight():
             values = self._target.drawn(values, examples)
+            assert course.reference is not None, "`adaptive` waits for it"
+            if seen is not None and course.reference.intact.of is None:
+                seen = self._target.drawn(seen, examples)
         elif self._target.weights is not None:
             values = values * self._target.weights[examples]
-        return scoring.count(drawn.cells, values, course.seen(index))
+        return scoring.count(drawn.cells, values, seen)
 
     def _by_weight(self, design: Design, index: int, places: Ints) -> Ints:
         """The examples at the places of the design's chunk."""
@@ -168,7 +172,8 @@ class Computing:
         if (part := shown.part(course.subject.config, course.subject.measured.name, design)) is not None:
             return first.payload(part.intact, target.chance, binary, means, None, part.values)
         values = np.ones(design.examples, np.bool_) if picked is not None else shown.whole(design.examples)
-        return first.payload(target.intact(values), target.chance, binary, means, picked)
+        seen = values if course.subject.config.estimator == "adaptive" and picked is None else None
+        return first.payload(target.intact(values), target.chance, binary, means, picked, seen)
 
     def _values(self, drawn: Trials, examples: Ints) -> Bools | Floats:
         """Each trial's value; the outputs are asked for in parts that fit into memory."""

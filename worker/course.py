@@ -108,17 +108,17 @@ class Course:
 
     def _needs_first(self) -> bool:
         """Means come out of chunk 0, so do the intact network's own answers, and what it gave to trials' examples."""
-        config, metric = self.subject.config, self.subject.measured.name
-        return config.clamp == "mean" or metric == "agreement" or bounds.chunks(config, metric, self.design) is not None
+        config = self.subject.config
+        return config.estimator == "adaptive" or config.clamp == "mean" or self.subject.measured.name == "agreement"
 
-    def seen(self, index: int) -> NDArray[np.float32] | None:
+    def seen(self, index: int, examples: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """float32[T], what the intact network gave to the examples of the design's chunk; None where it saw others."""
         if self.reference is None or self.reference.seen is None:
             return None
-        size = trials.chunk_size(self.design)
-        return (
-            self.reference.seen[index * size : (index + 1) * size] if index * size < self.reference.examples else None
-        )
+        if self.reference.intact.of is None:
+            return self.reference.seen[examples]
+        part = self.reference.seen[index * len(examples) : (index + 1) * len(examples)]
+        return part if len(part) else None
 
     def take(self, payloads: Mapping[int, str]) -> None:
         """Take in computed chunks. The stop rule is asked after each, in order: the first yes decides."""

@@ -26,10 +26,10 @@ def payload(
 
     binary: every trial's value will be 0 or 1. means: each unit's, where the clamp needs them. answers: int64[N, P],
     what the intact network picked, for `agreement`; stored, so that all workers hold their trials against the same.
-    seen: [n], the values of the first n trials' examples, where the pass took those alone.
+    seen: [n], the values of the first n trials' examples, where the pass took those alone; else [N], of all.
     Raises `ResourceExhausted` for more answers than can be stored.
     """
-    bounded = {} if seen is None else {"of": intact.of, "doubt": intact.doubt, "seen": scoring.packed(seen)}
+    bounded = {} if intact.of is None else {"of": intact.of, "doubt": intact.doubt}
     return {
         "total": intact.total,
         "examples": intact.examples,
@@ -40,6 +40,7 @@ def payload(
         "means": None if means is None else [_text(mean.astype("<f4").tobytes()) for mean in means],
         "answers": None if answers is None else {"shape": list(answers.shape), "packed": _packed(answers)},
         **bounded,
+        **({} if seen is None else {"seen": scoring.packed(seen)}),
     }
 
 

@@ -157,7 +157,9 @@ class Run:
         Where the config says that the rest waits for chunk 0, that one. It may turn out so later (`agreement`, of a
         dataset without labels); then another chunk that is held waits.
         """
-        end = FIRST if self.config.clamp == "mean" or self.config.metric == "agreement" else None
+        config = self.config
+        first = config.estimator == "adaptive" or config.clamp == "mean" or config.metric == "agreement"
+        end = FIRST if first else None
         with transaction(self.engine) as db:
             self._in_time(evaluations.seconds_run(db, self.claim.evaluation))
             held = chunks.hold(db, self.claim, 0, end, self.config.limits.workers)

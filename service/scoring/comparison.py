@@ -87,7 +87,7 @@ def _doubt(sides: Sequence[tuple[Arm, float]]) -> float:
     """
     (one, its), (other, others) = sides
     slopes = (its / _signed(one.reference), others / _signed(other.reference))
-    seen = (one.reference.seen, other.reference.seen)
+    seen = [each.reference.seen if each.reference.intact.doubt else None for each in (one, other)]
     if seen[0] is not None and seen[1] is not None and len(seen[0]) == len(seen[1]):
         gaps = slopes[0] * seen[0].astype(np.float64) - slopes[1] * seen[1].astype(np.float64)
         return variance(gaps) / len(gaps)

@@ -11,6 +11,9 @@ from service.scoring.tally import Beside, Tally
 Floats = NDArray[np.float64]
 
 LEAST = 128  # trials that a slope is fitted on; fewer have none
+# And, for each unit of the kurtosis of what the intact network gives, so many: of right and wrong answers, about as
+# many of the rarer kind. With a few of those by luck more or less, slope and mean would err together, which is a bias.
+LEAST_RARE = 16
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def controlled(tally: Tally, reference: Reference) -> Controlled:
     beside = tally.beside
     if beside is None:
         return Controlled(tally, True, 0.0, 0.0)
-    slopes = _slopes(beside)
+    slopes = _slopes(beside, max(LEAST, LEAST_RARE * reference.kurtosis))
     share = float(beside.trials.sum() / tally.trials.sum())
     if share < 1 or not slopes.any():
         return Controlled(tally, True, float(slopes.mean()), share)
@@ -71,12 +74,12 @@ def controlled(tally: Tally, reference: Reference) -> Controlled:
     return Controlled(read, False, float(slopes.mean()), share)
 
 
-def _slopes(beside: Beside) -> Floats:
-    """float64 of the tally's shape: of each cell, the slope of its block; 0 in blocks that are too small for one."""
+def _slopes(beside: Beside, enough: float) -> Floats:
+    """float64 of the tally's shape: of each cell, the slope of its block; 0 where too few trials are there for one."""
     groups, strata = beside.trials.shape
     sizes = [size for size in range(1, strata + 1) if strata % size == 0]
     least = int(beside.trials.min())
-    size = next((size for size in sizes if size * least >= LEAST), 0)
+    size = next((size for size in sizes if size * least >= enough), 0)
     if size == 0:
         return np.zeros(beside.trials.shape)
     fields = (beside.trials.astype(np.float64), beside.own, beside.total, beside.squares, beside.products)

@@ -5,6 +5,7 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -80,7 +81,7 @@ class Reference:
     """What a curve is held against. binary: every trial's value is 0 or 1, so that totals are exact counts.
 
     chance: the metric's value for the best constant answer on this dataset. seen: float32[n], what the intact network
-    gave to the first n trials' examples, where A(0) is counted on those.
+    gave to the first n trials' examples, where A(0) is counted on those; else float32[N], to all examples.
     Raises ValueError where A(0) or chance can be no value of the metric, or where there is no example.
     """
 
@@ -116,6 +117,16 @@ class Reference:
     def scored(self) -> bool:
         """Is there enough to lose for a score?"""
         return self.margin >= LEAST_MARGIN
+
+    @cached_property
+    def kurtosis(self) -> float:
+        """Of what the intact network gave to single examples; infinite where that is the same for all, or not known."""
+        if self.seen is None:
+            return math.inf
+        rests = self.seen.astype(np.float64)
+        rests -= rests.mean()
+        spread = float((rests**2).mean())
+        return float((rests**4).mean()) / spread**2 if spread > 0 else math.inf
 
     def scaled(self, value: Level) -> Level:
         """A value of the metric, or float64s of them, on the score's scale: 1 is A(0), 0 the best constant answer."""

@@ -160,10 +160,10 @@ def _columns(payload: Mapping[str, Any]) -> tuple[Ints, Floats, Floats, Ints]:
     return cells, total.astype(np.float64), squares.astype(np.float64), trials
 
 
-def count(cells: ArrayLike, values: ArrayLike, intact: NDArray[np.floating[Any]] | None = None) -> Payload:
+def count(cells: ArrayLike, values: ArrayLike, intact: NDArray[Any] | None = None) -> Payload:
     """A chunk's payload. cells: int[T], `Trials.cells`; values: bool[T], was the answer right, or finite float[T].
 
-    intact: float[T], what the intact network gave to each trial's example, if it was shown them.
+    intact: bool[T] or float[T], what the intact network gave to each trial's example, if it was shown them.
     """
     given = np.asarray(values)
     names, places = np.unique(np.asarray(cells, np.int64), return_inverse=True)

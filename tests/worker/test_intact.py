@@ -10,6 +10,7 @@ import pytest
 from service import schemas
 from service.examples import paths
 from tests.worker.test_computing import Start, opened, result, starting
+from worker.ablation import trials
 from worker.course import FIRST
 
 MODEL, DATASET = paths("learned")
@@ -67,7 +68,7 @@ def test_what_was_seen_is_what_the_trials_would_have_got(start: Start, arrays: d
     course = opened(computing)
     payload = computing.compute(course, 0)
     course.take({0: schemas.canonical(dict(payload))})
-    seen = course.seen(0)
+    seen = course.seen(0, trials.pushed(course.design, 0))
     assert seen is not None
     assert course.reference is not None
     assert seen.sum() <= course.reference.intact.total
@@ -78,17 +79,34 @@ def test_what_was_seen_is_what_the_trials_would_have_got(start: Start, arrays: d
     assert abs(chunk["right"][cells] - chunk["intact"]["products"][cells]) <= 2
     assert sum(chunk["intact"]["total"]) == seen.sum()
     late = len(course.reference.seen) // len(seen)  # type: ignore[arg-type]
-    assert course.seen(late) is None
+    assert course.seen(late, trials.pushed(course.design, late)) is None
     assert "intact" not in computing.compute(course, FIRST + late)
 
 
-def test_a_small_dataset_is_as_it_was(start: Start, arrays: dict[str, np.ndarray]) -> None:
-    """Where the whole is no more than enough, nothing is stored that was not stored before, whatever is asked for."""
+def test_a_small_dataset_is_shown_whole(start: Start, arrays: dict[str, np.ndarray]) -> None:
+    """Where the whole is no more than enough, it is the same whatever is asked for, and trials know what it showed."""
     stored = []
     for intact in (None, "whole"):
         computing = start(arrays, MODEL.read_bytes(), precision=0.01, intact=intact)
         course = opened(computing)
+        assert course.end == FIRST  # all workers count against what chunk 0 brings
         stored.append(dict(computing.compute(course, 0)))
-        assert course.end is None  # other workers need not wait for chunk 0
     assert stored[0] == stored[1]
-    assert set(stored[0]) == {"total", "examples", "effective", "error", "chance", "binary", "means", "answers"}
+    assert "of" not in stored[0]
+    course.take({0: schemas.canonical(stored[0])})
+    assert course.reference is not None
+    assert course.reference.seen is not None
+    assert course.reference.seen.sum() == course.reference.intact.total
+    chunk = dict(computing.compute(course, FIRST))
+    examples = trials.pushed(course.design, 0)
+    assert sum(chunk["intact"]["total"]) == course.reference.seen[examples].sum()
+
+
+@pytest.mark.parametrize("config", [{"metric": "agreement"}, {"estimator": "grid", "precision": None, "orderings": 2}])
+def test_where_nothing_is_to_be_known_nothing_is_kept(
+    start: Start, arrays: dict[str, np.ndarray], config: dict[str, Any]
+) -> None:
+    """An answer always agrees with itself, and a grid shows every example equally often."""
+    computing = start(arrays, MODEL.read_bytes(), **config)
+    course = opened(computing)
+    assert "seen" not in computing.compute(course, 0)

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from service.schemas import Config
-from service.scoring import Estimate, Payload, Reference, Tally, count, enough, live, stored_reference
+from service.scoring import Estimate, Payload, Reference, Tally, enough, live, stored_reference
 from tests.service.scoring.simulation import Needs, Truth, design
 from tests.service.scoring.valued import Valued
 from worker import bounds, first, lots
 from worker.ablation import trials
-from worker.ablation.trials import Design, Trials, draw
+from worker.ablation.trials import Design, draw
 from worker.targets import Bools, Floats, Ints
 
 Shape = Needs | Valued
@@ -26,9 +26,7 @@ def shown(network: Shape, plan: Design, low: int, high: int) -> tuple[Ints, Bool
     chunks = [trials.pushed(plan, index) for index in range(low, high)]
     if isinstance(network, Needs):
         examples = np.concatenate(chunks)
-        kept = [np.ones((1, units), bool) for units in network.units]
-        nothing = np.zeros(len(examples), np.int64)
-        return examples, network.right(Trials(examples, nothing, kept, nothing, np.zeros(1)))
+        return examples, network.intact(examples)
     if weighed(network):
         chunks = [lots.drawn(network._ends, each, plan.seed, low + place) for place, each in enumerate(chunks)]
     examples = np.concatenate(chunks)
@@ -56,23 +54,9 @@ def referred(network: Shape, known: Truth, plan: Design, config: Config) -> Refe
 def chunk(network: Shape, plan: Design, index: int, reference: Reference) -> Payload:
     """A chunk as a worker stores it, with what the intact network gave to its examples, if it was shown them."""
     payload = network.count(draw(plan, index), plan, index)
-    size = trials.chunk_size(plan)
-    if reference.seen is None or index * size >= reference.examples:
-        return payload
-    part = reference.seen[index * size : (index + 1) * size]
-    return payload | {"intact": count(draw(plan, index).cells, values(network, plan, index), part)["intact"]}
-
-
-def values(network: Shape, plan: Design, index: int) -> Bools | Floats:
-    """What a chunk's trials give, one by one."""
-    drawn = draw(plan, index)
-    if isinstance(network, Needs):
-        return network.right(drawn)
-    examples = drawn.examples
-    if weighed(network):
-        examples = lots.drawn(network._ends, examples, plan.seed, index)
-    found = network.table[examples, (drawn.masks[0] @ (1 << np.arange(network.units[0])))[drawn.lesions]]
-    return network.target.drawn(found, examples) if weighed(network) else found
+    if reference.intact.of is not None and index * trials.chunk_size(plan) >= reference.examples:
+        del payload["intact"]
+    return payload
 
 
 def evaluated(

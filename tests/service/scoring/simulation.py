@@ -20,7 +20,7 @@ from service.scoring import (
     live,
     summarise,
 )
-from worker.ablation.trials import Bools, Design, Ints, Trials, cells, chunks, draw
+from worker.ablation.trials import Bools, Design, Floats, Ints, Trials, cells, chunks, draw
 
 
 class Network(Protocol):
@@ -74,11 +74,17 @@ class Needs:
             right &= left >= self.least[trials.examples, site]
         return right | self.always[trials.examples]
 
+    def intact(self, examples: Ints) -> Bools:
+        """What the intact network gives to examples."""
+        kept = [np.ones((1, units), bool) for units in self.units]
+        nothing = np.zeros(len(examples), np.int64)
+        return self.right(Trials(examples, nothing, kept, nothing, np.zeros(1)))
+
     def count(self, trials: Trials, plan: Design, index: int) -> Payload:
-        return count(trials.cells, self.right(trials))
+        return counted_with(plan, trials, self.right(trials), self.intact(trials.examples))
 
     def reference(self, first: float) -> Reference:
-        return accuracy(first, self.always)
+        return accuracy(first, self.always, self.intact(np.arange(self.examples)))
 
     def heights(self, fraction: float, group: int) -> float:
         """A(f): what is left of an example's units when k of n are lost follows the hypergeometric distribution."""
@@ -113,10 +119,10 @@ class Table:
         return found
 
     def count(self, trials: Trials, plan: Design, index: int) -> Payload:
-        return count(trials.cells, self.right(trials))
+        return counted_with(plan, trials, self.right(trials), self.table[trials.examples, -1])
 
     def reference(self, first: float) -> Reference:
-        return accuracy(first, self.always)
+        return accuracy(first, self.always, self.table[:, -1])
 
     def heights(self, fraction: float, group: int) -> float:
         units = self.units[0]
@@ -125,8 +131,14 @@ class Table:
         return float(self.table[:, sizes == kept].mean())
 
 
-def accuracy(first: float, always: Bools) -> Reference:
-    return Reference(METRICS["accuracy"], Intact.counted(round(first * len(always)), len(always)), float(always.mean()))
+def counted_with(plan: Design, trials: Trials, values: Bools | Floats, intact: Bools | Floats) -> Payload:
+    """A chunk as a worker stores it: of `adaptive`, with what the intact network gave to its examples."""
+    return count(trials.cells, values, intact if plan.estimator == "adaptive" else None)
+
+
+def accuracy(first: float, always: Bools, seen: Bools) -> Reference:
+    intact = Intact.counted(round(first * len(always)), len(always))
+    return Reference(METRICS["accuracy"], intact, float(always.mean()), seen=seen.astype(np.float32))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.scoring import METRICS, Payload, Reference, count
+from service.scoring import METRICS, Payload, Reference
+from tests.service.scoring.simulation import counted_with
 from worker import lots, metrics
 from worker.ablation.trials import Design, Trials
 from worker.targets import Target
@@ -45,17 +46,21 @@ class Valued:
     def weights(self) -> Floats:
         return np.ones(self.examples) if self.target.weights is None else self.target.weights
 
+    def drawn(self, trials: Trials, plan: Design, index: int) -> NDArray[np.int64]:
+        """The examples of a chunk's trials."""
+        if self.target.lots is None or plan.estimator == "grid":
+            return trials.examples
+        return lots.drawn(self._ends, trials.examples, plan.seed, index)
+
     def count(self, trials: Trials, plan: Design, index: int) -> Payload:
-        examples, sets = trials.examples, trials.masks[0] @ (1 << np.arange(self.units[0]))
-        by_lot = self.target.lots is not None and plan.estimator == "adaptive"
-        if by_lot:
-            examples = lots.drawn(self._ends, examples, plan.seed, index)
-        values = self.table[examples, sets[trials.lesions]]
-        if by_lot:
-            values = self.target.drawn(values, examples)
+        examples = self.drawn(trials, plan, index)
+        sets = trials.masks[0] @ (1 << np.arange(self.units[0]))
+        values, intact = self.table[examples, sets[trials.lesions]], self.table[examples, -1]
+        if self.target.lots is not None and plan.estimator == "adaptive":
+            values, intact = (self.target.drawn(each, examples) for each in (values, intact))
         elif self.target.weights is not None:
             values = values * self.weights[examples]
-        return count(trials.cells, values)
+        return counted_with(plan, trials, values, intact)
 
     def heights(self, fraction: float, group: int) -> float:
         units = self.units[0]
@@ -64,9 +69,11 @@ class Valued:
         return float(self.weights @ self.table[:, sizes == kept].mean(axis=1) / self.weights.sum())
 
     def reference(self, first: float) -> Reference:
-        intact = self.target.intact(self.table[:, -1])
+        values = self.table[:, -1]
+        intact = self.target.intact(values)
         assert abs(intact.value - first) < 1e-9
-        return Reference(METRICS[self.metric], intact, self.target.chance, self.target.counts)
+        seen = values.astype(np.float32)
+        return Reference(METRICS[self.metric], intact, self.target.chance, self.target.counts, seen)
 
 
 def _outputs(rng: np.random.Generator, wanted: NDArray[Any], units: int, noise: float) -> Floats:
