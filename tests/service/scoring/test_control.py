@@ -87,3 +87,16 @@ def test_kurtosis_of_right_and_wrong() -> None:
     reference = simulation.truth(WRONG).reference
     assert reference.kurtosis == pytest.approx(1 / (0.2 * 0.8) - 3)
     assert replace(reference, seen=None).kurtosis == np.inf
+
+
+def test_values_scatter_less() -> None:
+    """The value itself lies nearer to the truth, as the interval says; no example comes twice here."""
+    network = simulation.needs("large", CNN, examples=20_000, wrong=0.3)
+    known = simulation.truth(network)
+    raw, read = [], []
+    for seed in range(60):
+        tally = tallied(network, seed, 2)
+        raw.append(float((tally.total / tally.trials).mean()))
+        found = controlled(tally, known.reference).tally
+        read.append(float((found.total / found.trials).mean()))
+    assert np.std(read) < 0.8 * np.std(raw)
