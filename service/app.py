@@ -16,6 +16,7 @@ from starlette.routing import compile_path
 
 from service import __version__, courier, descriptors, metrics, notify, problems, retention, signing, sweeper, tracing
 from service.api import (
+    analyses,
     artifacts,
     comparisons,
     document,
@@ -71,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     for noun in artifacts.NOUNS:
         app.include_router(artifacts.routes(noun))
     app.include_router(units.router)
+    app.include_router(analyses.router)
     app.include_router(standings.router)
     app.include_router(comparisons.router)
     app.include_router(policies.router)

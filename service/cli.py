@@ -20,7 +20,7 @@ from service.commands import config_options as options
 from service.commands import judging as judging_cli
 from service.commands import keys as keys_command
 from service.commands import mlflow as mlflow_command
-from service.commands.arguments import Dataset, Folder, Inspected, Model, ModelData, Server, check_place
+from service.commands.arguments import Charts, Dataset, Folder, Inspected, Model, ModelData, Server, check_place
 from service.settings import Settings
 
 DRAIN_SECONDS = 3  # for requests under way when the API is told to stop
@@ -105,6 +105,7 @@ def score(
     analyses: options.Analyses = None,
     top: options.Top = None,
     passes: options.Passes = None,
+    charts: Charts = None,
     server: Server = None,
     data: Folder = None,
     output: options.Output = None,
@@ -132,7 +133,10 @@ def score(
     except options.UsageError as error:
         usage.fail(str(error), usage.USAGE)
     check_place(server, data)
-    order = score_command.Order(model, dataset, config, server, data, as_json, weights=tuple(model_data or ()))
+    if charts is not None and not config.analyses:
+        usage.fail("--charts keeps what --analyses found; name some, such as --analyses relation.", usage.USAGE)
+    beside = tuple(model_data or ())
+    order = score_command.Order(model, dataset, config, server, data, as_json, weights=beside, charts=charts)
     raise typer.Exit(score_command.run(order))
 
 

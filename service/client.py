@@ -16,7 +16,7 @@ import httpx2
 from service import exchanges, schemas, uploading
 from service.addresses import is_here
 from service.answered import ClientError, Refused, Unreachable, explained, read
-from service.exchanges import Asked, Course, Exchange, Files, Found, Next, Open, Pause, Report, Send, Tell
+from service.exchanges import Asked, Course, Drawn, Exchange, Files, Found, Next, Open, Pause, Report, Send, Tell
 
 __all__ = ["Client", "ClientError", "Evaluation", "Refused", "Unreachable"]
 
@@ -140,6 +140,10 @@ class Client:
     def report(self, evaluation: str, kind: Report) -> bytes:
         """A report of an ended evaluation, such as JUnit XML or Markdown."""
         return self._ask("GET", f"/v1/evaluations/{evaluation}/report.{kind}").content
+
+    def analysis(self, evaluation: str, name: schemas.Analysis, kind: Drawn = "json") -> bytes:
+        """What one of its `analyses` found, such as CSV or a picture; raises `Refused` if it was not asked for."""
+        return self._ask("GET", f"/v1/evaluations/{evaluation}/analyses/{name}.{kind}").content
 
     def make_policy(self, name: str, rules: schemas.Rules | dict[str, float], note: str = "") -> schemas.Policy:
         """Let a policy have these rules: a new version, unless it has them already. Wants `policies:write`."""

@@ -29,6 +29,7 @@ T = TypeVar("T")
 Found = TypeVar("Found", schemas.Model, schemas.Dataset)
 Files = Sequence[Path] | str  # of a model: its files, or the digest of an upload
 Report = Literal["xml", "md", "sarif", "html"]
+Drawn = Literal["json", "csv", "svg", "png"]
 Asked = schemas.Config | dict[str, Any] | None
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 120.0  # an upload waits for its inspection before it is answered

@@ -3,12 +3,13 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
-from service import __version__, plots
+from service import __version__, analysis_plots, plots, schemas
 from service.measures import metric
-from service.schemas import Estimate, Evaluation, Result, Standing
+from service.scatters import Unit
+from service.schemas import Analyses, Analysis, Estimate, Evaluation, Result, Standing
 
 STYLE = """
 :root { color-scheme: light dark; --text: #16191d; --quiet: #59616b; --edge: #d9dde3; --ground: #fff }
@@ -30,13 +31,23 @@ POLICY = (
 )
 
 
-def html(evaluation: Evaluation, result: Result, standing: Standing | None = None) -> str:
-    """The whole document, with where the score stands if that is known. Equal results give equal bytes."""
+# What each analysis is called in the report, and what its picture shows, for who does not see it.
+HEADINGS: dict[Analysis, tuple[str, str]] = {
+    "relation": ("Do selective units matter more?", "Selectivity against importance, a dot a unit and a panel a site."),
+    "importance": ("The units that matter most", "The most important units with their intervals, and all by rank."),
+    "selectivity": ("How the layers are tuned", "The spread of the selectivity of each site's units."),
+    "targeted": ("Does the order matter?", "Accuracy over the fraction of units lost, in each order."),
+    "classes": ("Which classes break first", "Each class's accuracy over the fraction of units lost."),
+    "noise": ("What noise does", "Accuracy as noise on all units grows."),
+}
+
+
+def html(evaluation: Evaluation, result: Result, standing: Standing | None = None, units: Sequence[Unit] = ()) -> str:
+    """The whole document, with where the score stands if that is known. Equal results give equal bytes.
+
+    units: rows of the table of units, if there is one.
+    """
     title = f"{evaluation.model[7:15]} on {evaluation.dataset[7:15]}"
-    picture = base64.b64encode(plots.svg(result, title)).decode()
-    drawn = escape(
-        f"The curve: {metric(result)} over the fraction of units ablated; its numbers are in the table below."
-    )
     ended, version = evaluation.ended_at or "", result.provenance.versions.get("lesion", __version__)
     parts = [
         f"<h1>Robustness of {title}</h1>",
@@ -46,7 +57,10 @@ def html(evaluation: Evaluation, result: Result, standing: Standing | None = Non
         "" if standing is None else f'<p class="quiet">{escape(standing.sentence)}</p>',
         _verdict(result),
         _listed("Beware", result.warnings),
-        f'<img alt="{drawn}" src="data:image/svg+xml;base64,{picture}">',
+        _picture(
+            f"The curve: {metric(result)} over the fraction of units ablated; its numbers are in the table below.",
+            plots.svg(result, title),
+        ),
         "<h2>Figures</h2>" + _table((), _figures(result)),
     ]
     if result.layers:
@@ -55,6 +69,8 @@ def html(evaluation: Evaluation, result: Result, standing: Standing | None = Non
     if result.curve:
         points = [(f"{p.fraction:.3f}", f"{p.value:.3f}", f"{p.low:.3f}", f"{p.high:.3f}") for p in result.curve]
         parts.append("<h2>Curve</h2>" + _table(("fraction", metric(result), "low", "high"), points))
+    if result.analyses is not None:
+        parts.extend(_analysed(result.analyses, units, title))
     sites = [(site.site, site.op, str(site.units)) for site in result.sites]
     parts.append("<h2>Sites</h2>" + _table(("site", "operator", "units"), sites))
     parts.append(f"<h2>What it was made from</h2><pre>{escape(_provenance(evaluation))}</pre>")
@@ -63,6 +79,36 @@ def html(evaluation: Evaluation, result: Result, standing: Standing | None = Non
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
         f"<body>{''.join(parts)}</body></html>\n"
     )
+
+
+def _analysed(found: Analyses, units: Sequence[Unit], title: str) -> Iterable[str]:
+    """Of each analysis its finding, if there is a sentence, its picture, and the units that matter most by name."""
+    for name, (heading, about) in HEADINGS.items():
+        section = getattr(found, name)
+        if section is None:
+            continue
+        yield f"<h2>{heading}</h2>"
+        finding = getattr(section, "finding", None)
+        yield "" if finding is None else f"<p>{escape(finding)}</p>"
+        yield _picture(about, analysis_plots.svg(name, found, units, title))
+        if name == "importance" and found.importance is not None:
+            yield _table(UNIT, _units(found.importance.top[:MOST_UNITS]))
+
+
+UNIT = ("site", "unit", "cross-entropy added, nats", "accuracy lost", "selectivity")
+MOST_UNITS = 20  # in the report's table
+
+
+def _units(units: Iterable[schemas.Unit]) -> Iterable[tuple[str, ...]]:
+    for unit in units:
+        assert unit.importance is not None, "it is among the most important"
+        selectivity = "none" if unit.selectivity is None else f"{unit.selectivity:.2f}"
+        told = (_number(unit.importance.cross_entropy_added), _number(unit.importance.accuracy_lost))
+        yield (unit.site, str(unit.unit), *told, selectivity)
+
+
+def _picture(about: str, svg: bytes) -> str:
+    return f'<img alt="{escape(about)}" src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}">'
 
 
 def meaning(result: Result) -> str:

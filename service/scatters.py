@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 4
+MOST_DOTS = 2_000  # that an SVG holds one by one; of more it would be megabytes, so they become a picture within it
 MOST_PANELS = 24  # sites of most units; nobody reads more panels, and the table has them all
 Unit = dict[str, Any]
 
 
 def svg(units: Sequence[Unit], relation: Relation, title: str) -> bytes:
     """The picture as an SVG document. units: rows of the table."""
-    return _saved(units, relation, title, format="svg", metadata={"Date": None, "Creator": "Lesion"})
+    return _saved(units, relation, title, format="svg", dpi=130, metadata={"Date": None, "Creator": "Lesion"})
 
 
 def png(units: Sequence[Unit], relation: Relation, title: str) -> bytes:
@@ -52,7 +53,7 @@ def _canvas(units: Sequence[Unit], relation: Relation, title: str) -> Iterator["
         figure.suptitle(_heading(title, relation, len(by_site) - len(shown)), fontsize=10, parse_math=False)
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, site in zip(panels, shown, strict=False):
-            _draw(axes, site, by_site[site], found.get(site))
+            _draw(axes, site, by_site[site], found.get(site), rasterized=len(units) > MOST_DOTS)
         for axes in panels[len(shown) :]:
             axes.set_axis_off()
         yield figure
@@ -64,12 +65,15 @@ def _heading(title: str, relation: Relation, left_out: int) -> str:
     return f"{plain(title)}{more}\n{sentences}"
 
 
-def _draw(axes: "Axes", site: str, units: Sequence[Unit], found: Correlation | None) -> None:
+def _draw(
+    axes: "Axes", site: str, units: Sequence[Unit], found: Correlation | None, *, rasterized: bool = False
+) -> None:
     """Dots of all that fire, and what was found of them."""
     firing = [unit for unit in units if unit["selectivity"] is not None and unit["importance"] is not None]
     values = [unit["importance"]["cross_entropy_added"]["value"] for unit in firing]
     axes.axhline(0, color=GREY, linewidth=1)
-    axes.plot([unit["selectivity"] for unit in firing], values, "o", color=BLUE, markersize=3.5, alpha=0.6, mew=0)
+    dots: dict[str, Any] = {"color": BLUE, "markersize": 3.5, "alpha": 0.6, "mew": 0, "rasterized": rasterized}
+    axes.plot([unit["selectivity"] for unit in firing], values, "o", **dots)
     top = sorted(firing, key=lambda unit: unit["importance"]["rank"])[:1]
     for unit in top:
         place = (unit["selectivity"], unit["importance"]["cross_entropy_added"]["value"])

@@ -24,12 +24,13 @@ def evaluation(row: EvaluationRow, signer: Signer) -> schemas.Evaluation:
 
 def _unsigned(row: EvaluationRow) -> schemas.Evaluation:
     here = f"/v1/evaluations/{row.id}"
+    config = schemas.Config.model_validate_json(row.config)
     return schemas.Evaluation(
         id=row.id,
         state=row.state,
         model=row.model,
         dataset=row.dataset,
-        config=schemas.Config.model_validate_json(row.config),
+        config=config,
         created_at=schemas.instant(row.created_at),
         started_at=None if row.started_at is None else schemas.instant(row.started_at),
         ended_at=None if row.ended_at is None else schemas.instant(row.ended_at),
@@ -42,6 +43,9 @@ def _unsigned(row: EvaluationRow) -> schemas.Evaluation:
             events=f"{here}/events",
             curve={kind: f"{here}/curve.{kind}" for kind in CURVES},
             report={kind: f"{here}/report.{kind}" for kind in REPORTS},
+            analyses={
+                name: {kind: f"{here}/analyses/{name}.{kind}" for kind in CURVES} for name in config.analyses or []
+            },
         ),
     )
 

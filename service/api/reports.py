@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from service import ci_reports, problems, report, schemas
 from service.api import answers, standings
 from service.api.deps import Caller, ReadDb, Responses, Used, documented, may
-from service.store import evaluations
+from service.store import evaluations, units
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
 MEDIA = {"xml": "application/xml", "sarif": "application/sarif+json", "md": "text/markdown; charset=utf-8"}
@@ -23,14 +23,15 @@ WRITTEN: Responses = {
     responses=documented(problems.NotFound, problems.NotReady, problems.Conflict),
 )
 def show(caller: Annotated[Caller, may("evaluations:read")], db: ReadDb, backends: Used, id: str) -> HTMLResponse:
-    """Give the report: score, meaning, curve and provenance as one HTML file, to send on or to keep."""
+    """Give the report: score, meaning, curve, analyses and provenance as one HTML file, to send on or to keep."""
     row = evaluations.get(db, caller.tenant, id)
     evaluation = answers.evaluation(row, backends.signer)
     if evaluation.result is None:
         if evaluation.state in schemas.ENDED:
             raise problems.Conflict(f"The evaluation has {evaluation.state}; there is nothing to report.")
         raise problems.NotReady("The evaluation has not ended; wait with GET /v1/evaluations/{id}?wait=60.")
-    html = report.html(evaluation, evaluation.result, standings.of(db, row, evaluation.result))
+    standing = standings.of(db, row, evaluation.result)
+    html = report.html(evaluation, evaluation.result, standing, units.rows(db, id))
     return HTMLResponse(html, headers={"Content-Security-Policy": report.POLICY})
 
 

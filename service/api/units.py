@@ -1,6 +1,5 @@
 """GET of what an evaluation's analyses found of each unit: pages, whole tables, and a picture."""
 
-import json
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -55,10 +54,9 @@ def units_as(
         return StreamingResponse(_streamed(backends, id, kind == "csv"), media_type=MEDIA[kind])
     if result.analyses is None or result.analyses.relation is None:
         raise problems.Conflict("The picture shows selectivity against importance: ask for `relation` in `analyses`.")
-    known = [json.loads(line) for lines in units.every(db, id) for line in lines.splitlines()]
     title = f"{row.model[7:15]} on {row.dataset[7:15]}"
     draw = scatters.svg if kind == "svg" else scatters.png
-    return Response(draw(known, result.analyses.relation, title), media_type=MEDIA[kind])
+    return Response(draw(units.rows(db, id), result.analyses.relation, title), media_type=MEDIA[kind])
 
 
 def _streamed(backends: Backends, id: str, as_csv: bool) -> Iterator[str]:

@@ -29,6 +29,10 @@ Inspected = Annotated[
 ]
 Server = Annotated[str | None, typer.Option(help="Address of a running service, instead of our own.")]
 Folder = Annotated[Path | None, typer.Option("--data", file_okay=False, help="Folder to keep everything in.")]
+Charts = Annotated[
+    Path | None,
+    typer.Option(file_okay=False, help="With --analyses: folder for what each of them found, as CSV and SVG."),
+]
 
 
 def check_place(server: str | None, data: Path | None) -> None:

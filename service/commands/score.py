@@ -11,16 +11,20 @@ from rich.console import Console
 from service import terminal, uploading
 from service.client import Client, ClientError
 from service.commands import findings
+from service.exchanges import Drawn
 from service.processes import CannotStartError
 from service.reaching import DONE, INTERRUPTED, NOT_JUDGED, reached
 from service.schemas import Config, Evaluation
+
+KEPT: tuple[Drawn, ...] = ("csv", "svg")
 
 
 @dataclass(frozen=True)
 class Order:
     """What to score, how, and where: on `server`, else on a stack of our own over `data` (None: a folder for now).
 
-    `weights` are the files that the model's weights lie in, if it has any.
+    `weights` are the files that the model's weights lie in, if it has any. `charts`: a folder for what the `analyses`
+    found, as CSV and SVG.
     """
 
     model: Path
@@ -30,6 +34,7 @@ class Order:
     data: Path | None = None
     as_json: bool = False
     weights: Sequence[Path] = ()
+    charts: Path | None = None
 
 
 def run(order: Order) -> int:
@@ -39,6 +44,8 @@ def run(order: Order) -> int:
         with reached(order.server, order.data, errors) as client:
             answer = _followed(client, order, errors)
             standing = None if order.as_json else _standing(client, answer)
+            if order.charts is not None and answer.state == "succeeded":
+                _keep(client, answer, order.charts)
     except (ClientError, CannotStartError, OSError) as error:
         errors.print(terminal.visible(str(error)), style="bold red", soft_wrap=True)
         return NOT_JUDGED
@@ -73,6 +80,14 @@ def _standing(client: Client, answer: Evaluation) -> str | None:
         return client.standing(answer.id).sentence
     except ClientError:
         return None
+
+
+def _keep(client: Client, answer: Evaluation, folder: Path) -> None:
+    """Write each analysis that was asked for into the folder, as `targeted.csv` and `targeted.svg`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in answer.config.analyses or []:
+        for kind in KEPT:
+            (folder / f"{name}.{kind}").write_bytes(client.analysis(answer.id, name, kind))
 
 
 def _print(order: Order, answer: Evaluation, standing: str | None, errors: Console) -> None:

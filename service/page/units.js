@@ -1,6 +1,6 @@
 // What the analyses found of single units: how the layers are tuned, which units matter, and whether the two go together.
 
-import { read } from "./api.js";
+import { download, read } from "./api.js";
 import { chart, table } from "./chart.js";
 import { el, fill } from "./dom.js";
 import { card, problemBox } from "./pieces.js";
@@ -16,22 +16,33 @@ export function analysed(evaluation) {
   if (!analyses) return [];
   return [
     analyses.relation && related(evaluation),
-    analyses.importance && important(analyses.importance),
-    analyses.selectivity && tuned(analyses.selectivity),
-    analyses.targeted && targeted(analyses.targeted),
-    analyses.classes && classes(analyses.classes),
-    analyses.noise && noisy(analyses.noise),
+    analyses.importance && important(analyses.importance, files(evaluation, "importance")),
+    analyses.selectivity && tuned(analyses.selectivity, files(evaluation, "selectivity")),
+    analyses.targeted && targeted(analyses.targeted, files(evaluation, "targeted")),
+    analyses.classes && classes(analyses.classes, files(evaluation, "classes")),
+    analyses.noise && noisy(analyses.noise, files(evaluation, "noise")),
   ];
 }
 
-function related({ result, links }) {
+/** Buttons that save an analysis as numbers or as a picture. */
+function files({ id, links }, name) {
+  const said = el("div", {});
+  const save = (kind, address) =>
+    el("button", { type: "button", class: "plain", "aria-label": `Save ${name} as ${kind.toUpperCase()}`, onclick: () => download(address, `${id}-${name}.${kind}`).catch((error) => fill(said, problemBox(error))) }, kind.toUpperCase());
+  return el("div", {}, el("div", { class: "row actions" }, Object.entries(links.analyses[name]).map(([kind, address]) => save(kind, address))), said);
+}
+
+function related(evaluation) {
+  const { result, links } = evaluation;
   const { finding, layers } = result.analyses.relation;
+  const all = result.analyses.units.units;
+  const drawn = all > MOST && el("p", { class: "hint" }, `The first ${count(MOST)} of ${count(all)} units are drawn here; the files have them all.`);
   const panels = el("div", { class: "multiples", "aria-live": "polite" }, el("p", { class: "hint" }, "Reading the units …"));
   everyUnit(`${links.self}/units`).then(
     (units) => fill(panels, pictures(units, layers)),
     (error) => fill(panels, problemBox(error)),
   );
-  return card("Do selective units matter more?", el("p", { class: "meaning" }, finding), panels);
+  return card("Do selective units matter more?", el("p", { class: "meaning" }, finding), drawn, panels, files(evaluation, "relation"));
 }
 
 async function everyUnit(address) {
@@ -65,38 +76,39 @@ function pictures(units, layers) {
   });
 }
 
-function important({ examples, top, certain }) {
+function important({ examples, top, certain }, saved) {
   const sure = certain === null ? "" : certain ? " It is certain that these are the ones." : " It is not certain that these are the ones.";
   const rows = top.map((unit) => [unit.site, unit.unit, interval(unit.importance.cross_entropy_added), interval(unit.importance.accuracy_lost), unit.selectivity === null ? "–" : number(unit.selectivity)]);
   return card(
     "The units that matter most",
     el("p", { class: "hint" }, `Each removed alone, on up to ${count(examples)} examples.${sure}`),
     grid("The units that matter most", ["Site", "Unit", "Cross-entropy added, nats", "Accuracy lost", "Selectivity"], rows, [1, 4]),
+    saved,
   );
 }
 
-function tuned(sites) {
+function tuned(sites, saved) {
   const share = (value) => (value === null ? "–" : number(value));
   const rows = sites.map((site) => [site.site, site.units, site.dead, site.informative, share(site.fires), share(site.selectivity), share(site.information)]);
-  return card("How the layers are tuned", grid("How the layers are tuned", ["Site", "Units", "Never fire", "Informative", "Fire on", "Selectivity, median", "Bits, median"], rows, [1, 2, 3, 4, 5, 6]));
+  return card("How the layers are tuned", grid("How the layers are tuned", ["Site", "Units", "Never fire", "Informative", "Fire on", "Selectivity, median", "Bits, median"], rows, [1, 2, 3, 4, 5, 6]), saved);
 }
 
-function targeted({ finding, orders }) {
+function targeted({ finding, orders }, saved) {
   const series = orders.map((each) => ({ name: ORDERS[each.order] ?? each.order, points: each.curve.map(({ fraction, ...rest }) => ({ x: fraction, ...rest })) }));
   const summary = `Curves of ${plural(series.length, "order")}. ${finding}`;
   const figure = chart({ series, xLabel: "fraction of units removed", yLabel: "accuracy", summary, say: (fraction) => `${Math.round(fraction * 100)} % removed` });
-  return card("Does the order matter?", el("p", { class: "meaning" }, finding), figure, table(series, "fraction"));
+  return card("Does the order matter?", el("p", { class: "meaning" }, finding), figure, table(series, "fraction"), saved);
 }
 
-function classes({ curves, examples }) {
+function classes({ curves, examples }, saved) {
   const rows = curves.map((each) => [each.label, count(each.examples), each.half_life === null ? "never" : number(each.half_life), interval(each.area)]);
-  return card("Which classes break first", el("p", { class: "hint" }, `On ${count(examples)} examples.`), grid("Which classes break first", ["Class", "Examples", "Half is lost at", "Area under its curve"], rows, [0, 1, 2]));
+  return card("Which classes break first", el("p", { class: "hint" }, `On ${count(examples)} examples.`), grid("Which classes break first", ["Class", "Examples", "Half is lost at", "Area under its curve"], rows, [0, 1, 2]), saved);
 }
 
-function noisy({ area, curve }) {
+function noisy({ area, curve }, saved) {
   const series = [{ name: "accuracy with noise, with its interval", points: curve.map(({ deviations, ...rest }) => ({ x: deviations, ...rest })) }];
   const figure = chart({ series, x: [0, curve.at(-1).deviations], xLabel: "noise, standard deviations of each unit", yLabel: "accuracy", summary: `Accuracy as noise grows; its mean is ${interval(area)}.`, say: (deviations) => `noise of ${number(deviations)} deviations` });
-  return card("What noise does", figure, table(series, "deviations"));
+  return card("What noise does", figure, table(series, "deviations"), saved);
 }
 
 /** A table that can be scrolled by keyboard; `amounts` are the columns of numbers. */

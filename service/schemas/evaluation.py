@@ -24,6 +24,9 @@ class Links(BaseModel):
     events: str
     curve: dict[str, str]
     report: dict[str, str] = Field({}, description="`xml`: JUnit, `md`: Markdown; once it has ended.")
+    analyses: dict[str, dict[str, str]] = Field(
+        {}, description="Of each of the config's `analyses`: `json`, `csv`, `svg` and `png`; once it has succeeded."
+    )
 
 
 class Signature(BaseModel):

@@ -1,6 +1,8 @@
 """The table of an evaluation's units, in pages. It lies beside the result, which names it by its digest."""
 
+import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
@@ -41,3 +43,8 @@ def every(db: Session, evaluation: str) -> Iterator[str]:
     while (lines := page(db, evaluation, number)) is not None:
         yield lines
         number += 1
+
+
+def rows(db: Session, evaluation: str) -> list[dict[str, Any]]:
+    """The whole table, a row for each unit; empty where there is none."""
+    return [json.loads(line) for lines in every(db, evaluation) for line in lines.splitlines()]

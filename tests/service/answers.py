@@ -4,17 +4,32 @@ import math
 from typing import Any
 
 from service.schemas import (
+    Analyses,
+    ClassCurve,
+    Classes,
+    ClassLost,
     Config,
+    Correlation,
     Cost,
     CurvePoint,
     Estimate,
     Evaluation,
+    Importance,
     Layer,
     Links,
+    Noise,
+    NoisePoint,
+    OrderCurve,
     Progress,
     Provenance,
+    Relation,
     Result,
     Site,
+    Targeted,
+    Tuned,
+    Unit,
+    UnitImportance,
+    UnitTable,
 )
 
 MODEL = "sha256:" + "1a" * 32
@@ -92,3 +107,59 @@ def evaluation(state: str = "succeeded", **changes: Any) -> Evaluation:
         "links": Links(self=here, events=f"{here}/events", curve={}),
     }
     return Evaluation(**(told | changes))
+
+
+def units(sites: tuple[str, ...] = ("conv1", "fc"), each: int = 10) -> list[Unit]:
+    """Units that matter the less the higher their number; the last of each site never fires."""
+
+    def unit(place: int, site: str, number: int) -> Unit:
+        importance = UnitImportance(
+            rank=1 + number * len(sites) + place,
+            examples=500,
+            accuracy_lost=estimate(0.01 / (1 + number)),
+            cross_entropy_added=estimate(0.1 / (1 + number)),
+            classes=[ClassLost(label=4, accuracy_lost=estimate(0.05))],
+        )
+        dead = number == each - 1
+        tuned = {"selectivity": None, "driver": None} if dead else {"selectivity": number / each, "driver": 7}
+        told = {"mean": 1.0, "std": 0.5, "fires": 0.5, "information": 0.2, "informative": True, "dead": dead}
+        return Unit(site=site, unit=number, importance=importance, **told, **tuned)
+
+    return [unit(place, site, number) for place, site in enumerate(sites) for number in range(each)]
+
+
+def analyses(sites: tuple[str, ...] = ("conv1", "fc")) -> Analyses:
+    """Everything that analyses may find, of `units`."""
+    found = units(sites)
+    half = estimate(0.1, 0.2)
+    related = [
+        Correlation(property="selectivity", site=s, units=9, spearman=half, kendall=None) for s in (None, *sites)
+    ]
+    orders = [
+        OrderCurve(order=order, area=estimate(0.5), less_than_random=None, curve=curve(middle=0.3 + 0.1 * place))
+        for place, order in enumerate(("random", "most_selective", "least_selective", "largest", "most_important"))
+    ]
+    values = [point.value for point in curve()]
+    broken = [
+        ClassCurve(label=label, examples=40, half_life=half_life, area=estimate(0.5), values=values)
+        for label, half_life in ((3, 0.21), (1, None))
+    ]
+    strengths = [NoisePoint(deviations=2 * p.fraction, value=p.value, low=p.low, high=p.high) for p in curve()]
+    return Analyses(
+        selectivity=[
+            Tuned(site=site, units=10, dead=1, informative=4, fires=0.5, selectivity=0.4, information=None)
+            for site in sites
+        ],
+        importance=Importance(examples=500, top=sorted(found, key=_rank)[:3], certain=True),
+        relation=Relation(finding="No <relation> was found.", overall=related[:1], layers=related[1:]),
+        targeted=Targeted(examples=500, finding="Any order hurts.", orders=orders),
+        classes=Classes(examples=500, classes=3, fractions=[p.fraction for p in curve()], curves=broken),
+        noise=Noise(examples=500, area=estimate(0.7), curve=strengths),
+        units=UnitTable(units=len(found), digest=MODEL),
+        passes=100,
+    )
+
+
+def _rank(unit: Unit) -> int:
+    assert unit.importance is not None
+    return unit.importance.rank

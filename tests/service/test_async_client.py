@@ -134,6 +134,8 @@ def test_policies_and_reports(server, files, worker):
         await asyncio.to_thread(thread.join)
         assert (await client.report(evaluation.id, "xml")).startswith(b"<?xml")
         assert b"<html" in await client.report(evaluation.id, "html")
+        with pytest.raises(Refused, match="`noise` was not asked for"):
+            await client.analysis(evaluation.id, "noise", "csv")
         with pytest.raises(Refused, match="cannot be compared"):
             await client.compare(evaluation.id, evaluation.id)
         await client.retire_policy("production")

@@ -64,6 +64,7 @@ def test_no_other_commands():
         (["--resize", "0"], "--resize"),
         (["--input", "ids"], "MODELINPUT=COLUMN"),
         (["--model-data", "nowhere.bin"], "does not exist"),
+        (["--charts", "kept"], "--analyses"),
     ],
 )
 def test_wrong_usage_exits_with_2(files, arguments, told):
@@ -128,6 +129,18 @@ def test_score_prints_what_was_found(server, files, worker):
     assert "● digits.onnx" in result.stdout
     assert result.stderr == ""
     assert "\x1b" not in result.stdout
+
+
+def test_charts_are_kept_in_a_folder(server, files, worker, tmp_path):
+    """Each analysis that was asked for, as numbers and as a picture."""
+    thread = worker(answers.result(analyses=answers.analyses()))
+    asked = ("--analyses", "noise,classes", "--charts", tmp_path / "kept" / "here")
+    result = lesion_apart("score", *files, "--server", server.address, *asked)
+    thread.join()
+    assert result.returncode == 0, result.stderr
+    kept = {path.name for path in (tmp_path / "kept" / "here").iterdir()}
+    assert kept == {f"{name}.{kind}" for name in ("selectivity", "classes", "noise") for kind in ("csv", "svg")}
+    assert (tmp_path / "kept/here/noise.csv").read_text().startswith("deviations,value,low,high\n0.0,")
 
 
 def test_score_as_json_prints_nothing_else(server, files, worker):
