@@ -31,7 +31,9 @@ ORDERS: tuple[tuple[Order, str, int], ...] = (
     ("largest", "size", 1),
     ("most_important", "importance", 1),
 )
-FIRST_ROUND = 128  # examples after which `top` leaves out units for the first time
+FIRST_ROUND = 128  # examples after which units that are certain are left out for the first time
+LEAST_ROUND = 64  # the same where `passes` are few; of fewer examples, nobody can tell which units need more
+ROUNDS = 6  # after the first, without `top`: what they mend is told anew after each
 CHUNK = 16_384  # pairs of a unit and an example in a chunk, about
 WIDTH = 256  # units of which a chunk is, at most
 MASKS = 2**24  # booleans of masks in a chunk
@@ -68,7 +70,8 @@ class Survey:
         self.importance = scoring.Importance(self.total, classes)
         self.passes = self.intact_passes = 0
         self.undecided: Ints = np.arange(self.total)  # with `top`: units that may or may not be among them
-        self._met = self._planned_pairs = 0
+        self._met: Ints = np.zeros(self.total, np.int64)  # examples that each unit has met, once all jobs are done
+        self._planned_pairs = self._rounds = 0
         self.targeted = scoring.Orders(len(ORDERS), classes)
         self.by_class = scoring.Orders(0, classes)
         self.noise = scoring.Orders(0, classes)
@@ -122,8 +125,7 @@ class Survey:
             for start in range(0, self.total, step):
                 self.jobs.append(Job("selectivity", every[start : start + step], 0, self.examples))
         if self.wants("importance"):
-            most = self._affordable(self.total, 0)
-            self._plan_round(np.arange(self.total), most if self.config.top is None else min(most, FIRST_ROUND))
+            self._plan_round(np.arange(self.total), self._first())
         if not self.jobs:
             self._plan_more()
 
@@ -133,6 +135,8 @@ class Survey:
             return
         if self.wants("importance") and self.config.top is not None:
             self._plan_another_round()
+        elif self.wants("importance"):
+            self._plan_where_undecided()
         if self.done:
             self._ordered = True
             self._plan_orders()
@@ -158,7 +162,7 @@ class Survey:
 
     def _plan_curves(self, kind: Curves, ranked: Ints, alive: NDArray[np.bool_] | None) -> None:
         tries = scoring.STEPS * (len(ranked) + scoring.REPEATS)
-        most = min(self.examples, max((self.config.passes or PASSES) // tries, LEAST_EXAMPLES))
+        most = min(self.examples, max(self._budget // tries, LEAST_EXAMPLES))
         rows = scoring.STEPS * scoring.REPEATS * self.total
         step = max(min(CHUNK // tries, MASKS // rows), 1)
         for start in range(0, most, step):
@@ -166,33 +170,73 @@ class Survey:
                 Job(kind, np.arange(self.total), start, min(start + step, most), ranked, alive, self.columns.get("std"))
             )
 
+    def _first(self) -> int:
+        """Examples that every unit meets before any is chosen for more.
+
+        All that there are, if `passes` allow; all that they allow, where those are too few to choose by.
+        """
+        most = self._affordable(self.total, 0)
+        if self.config.top is not None:
+            return min(most, FIRST_ROUND)
+        return most if most == self.examples or most < 2 * LEAST_ROUND else min(most // 2, FIRST_ROUND)
+
     def _plan_another_round(self) -> None:
         """For the units of which it is not certain yet whether they are among the most important."""
         assert self.config.top is not None
         spread = (1 - self.config.confidence) / (self.total * max(self.examples.bit_length(), 1))
         self.undecided = scoring.undecided(self.importance, self.config.top, self.examples, spread)
-        stop = min(2 * self._met, self._affordable(len(self.undecided), self._met))
-        if len(self.undecided) and stop > self._met:
+        met = int(self._met.max())
+        stop = min(2 * met, self._affordable(len(self.undecided), met))
+        if len(self.undecided) and stop > met:
             self._plan_round(self.undecided, stop)
+
+    def _plan_where_undecided(self) -> None:
+        """Twice as many examples for the units whose place in the ranking that mends most, for its share of the passes.
+
+        Each round but the last leaves passes for those after it; the last ones spend what is left.
+        """
+        if self._first() == self._affordable(self.total, 0):
+            return
+        more = np.minimum(self._met, self.examples - self._met)
+        gain = scoring.mended(self.importance, more, self.examples)
+        chosen = np.argsort(-gain, kind="stable")
+        chosen = chosen[gain[chosen] > 0]
+        left = self._budget - self._planned_pairs
+        spent = np.cumsum(more[chosen])
+        count = max(int(np.searchsorted(spent, left // max(ROUNDS - self._rounds, 1), "right")), 1)
+        for units in self._alike(chosen[:count][spent[:count] <= left]):
+            met = int(self._met[units[0]])
+            self._plan_round(units, min(2 * met, self.examples))
+        self._rounds += 1
+
+    def _alike(self, units: Ints) -> list[Ints]:
+        """Units in rising order, apart by how many examples they have met."""
+        return [np.sort(units[self._met[units] == met]) for met in np.unique(self._met[units])]
+
+    @property
+    def _budget(self) -> int:
+        return self.config.passes or PASSES
 
     def _affordable(self, units: int, met: int) -> int:
         """How many examples so many units can have met when the passes are spent."""
         if units == 0:
             return met
-        left = (self.config.passes or PASSES) - self._planned_pairs
+        left = self._budget - (self._planned_pairs if met else 0)
         least = LEAST_EXAMPLES if met == 0 else 0
         return min(self.examples, met + max(left // units, least))
 
     def _plan_round(self, units: Ints, stop: int) -> None:
+        """Let these units, which have met equally many examples, meet those up to `stop`."""
         # Few units, so of few sites, and many examples: what comes before a site is computed once an example.
         width = max(min(len(units), MASKS // self.total, WIDTH), 1)
         step = max(CHUNK // width, 1)
-        for start in range(self._met, stop, step):
+        met = int(self._met[units[0]])
+        for start in range(met, stop, step):
             end = min(start + step, stop)
             for first in range(0, len(units), width):
                 self.jobs.append(Job("importance", units[first : first + width], start, end))
-        self._planned_pairs += len(units) * (stop - self._met)
-        self._met = stop
+        self._planned_pairs += len(units) * (stop - met)
+        self._met[units] = stop
 
 
 def packed(column: NDArray[Any]) -> str:

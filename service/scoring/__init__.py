@@ -6,6 +6,7 @@ from service.scoring.importance import Change, Importance, Pairs, lost, undecide
 from service.scoring.importance import count as count_pairs
 from service.scoring.interval import Estimate, Estimator, auc, enough, least_chunks, student, wilson
 from service.scoring.orders import REPEATS, STEPS, ClassCurve, Curve, Orders, count_orders, fractions
+from service.scoring.ranking import mended
 from service.scoring.reference import (
     LEAST_MARGIN,
     METRICS,
@@ -62,6 +63,7 @@ __all__ = [
     "least_chunks",
     "live",
     "lost",
+    "mended",
     "packed",
     "related",
     "rounded",

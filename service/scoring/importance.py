@@ -174,19 +174,28 @@ def undecided(importance: Importance, top: int, population: int, error: float) -
 
     population: N, the examples that there are; a unit that met them all is known. error: the probability that one
     interval of one look may be wrong; whoever looks at n units in r rounds shares theirs among n r (Bonferroni).
-    The variance of each gets one more example of the units' mean variance: a unit that nothing showed in a few examples
-    is not certain to do nothing.
     """
     units = len(importance.examples)
     if top >= units:
         return np.empty(0, np.int64)
     met = np.maximum(importance.examples, 1)
     mean = importance.total / met
-    second = np.maximum(importance.squares / met - mean**2, 0.0)
-    variance = (second * met + second.mean()) / (met + 1)
-    left = np.maximum(1 - met / population, 0.0)  # the finite population's correction (Cochran, section 2.6)
-    half = normal(1 - error) * np.sqrt(variance / met * left)
+    half = normal(1 - error) * np.sqrt(doubt(importance, met, population))
     low, high = mean - half, mean + half
     outside = high < np.sort(low)[-top]
     inside = low > np.sort(high)[-top - 1]
     return np.flatnonzero(~outside & ~inside & (met < population))
+
+
+def doubt(importance: Importance, met: Ints, population: int) -> Floats:
+    """The variance of each unit's mean, as of one of this dataset, once it has met so many examples. float64[U], >= 0.
+
+    met: int64[U], of the `population` that there are. A unit's variance gets one more example of the units' mean
+    variance: a unit that nothing showed in a few examples is not certain to do nothing.
+    """
+    known = np.maximum(importance.examples, 1)
+    second = np.maximum(importance.squares / known - (importance.total / known) ** 2, 0.0)
+    variance = (second * known + second.mean()) / (known + 1)
+    left = np.maximum(1 - met / population, 0.0)  # the finite population's correction (Cochran, section 2.6)
+    found: Floats = variance / met * left
+    return found

@@ -65,6 +65,7 @@ def decide(backwards: bool, **config: Any) -> Course:
     [
         {"analyses": ["relation"]},
         {"analyses": ["importance"], "top": 3},
+        {"analyses": ["importance"], "passes": 4_000},
         {"analyses": ["targeted", "classes"], "top": 3, "passes": 50_000},
         {"analyses": ["classes"]},
         {"analyses": ["noise"], "passes": 20_000},
