@@ -119,7 +119,17 @@ class Settings(BaseSettings):
     keep_uploads: float | None = Field(
         None, gt=0, description="Days that an upload is kept which nobody sends or asks about; for ever if unset."
     )
-    device: Literal["cpu", "cuda"] = Field("cpu", description="What a worker computes on.")
+    device: Literal["cpu", "cuda", "cuda-tf32"] = Field(
+        "cpu",
+        description="What a worker computes on: for `cuda`, the first GPU of CUDA_VISIBLE_DEVICES; `cuda-tf32` lets it "
+        "round products to TF32. Results tell.",
+    )
+    device_bytes: int | None = Field(
+        None,
+        gt=0,
+        description="Bytes of a GPU's memory that the activations of a batch may take; a quarter of what is free if "
+        "unset. Equal bytes on equal GPUs give equal outputs.",
+    )
     threads: int = Field(0, ge=0, description="Threads of one compute process; 0: one for each core.")
     walls: Literal["required", "offered"] = Field(
         "required", description="`offered`: a worker goes on, with a warning, where the kernel cannot wall in a child."

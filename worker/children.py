@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from service.settings import Settings
 from service.store.evaluations import ClaimLostError
+from worker import gpus
 from worker.sandbox.conversion import Converter
 from worker.sandbox.parent import MIB, Child
 from worker.sandbox.process import Process
@@ -29,6 +30,7 @@ class Children:
             seconds=settings.child_seconds,
             threads=settings.compute_threads,
             device=settings.device,
+            room=gpus.room(settings.device, settings.device_bytes),
             file_bytes=file_bytes,
         )
         return self._keep(child)

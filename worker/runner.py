@@ -28,6 +28,7 @@ from worker.formats.refusals import Refused
 from worker.heart import Heart
 from worker.judging import Rival, Role
 from worker.outcomes import as_problem
+from worker.sandbox import selftest
 from worker.sandbox.parent import Crashed, TimedOut
 
 PAUSE = 0.1  # seconds before looking again when all chunks within reach are in other workers' hands
@@ -44,7 +45,7 @@ class Stopping(Protocol):
 def run(settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, stopping: Stopping) -> bool:
     """Work on a claimed evaluation until it is decided, lost, cancelled, or this worker stops.
 
-    False if this worker had better take no other at once, since its disk is full.
+    False if this worker had better take no other at once, since its disk is full, or its GPU is gone.
     """
     with ExitStack() as stack:
         run = Run(settings, engine, blobs, claim, stack.enter_context(scratch.folder(settings.scratch)))
@@ -66,10 +67,18 @@ def run(settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, stopping
             log.warning("evaluation.no_room", evaluation=claim.evaluation, error=str(error))
             run.release()
             return False
+        except DeviceGoneError as gone:
+            log.error("evaluation.no_gpu", evaluation=claim.evaluation, why=str(gone))
+            run.release()
+            return False
         except (Crashed, TimedOut):
             if not heart.lost:  # a lost heart kills the child; anything else is a fault of ours
                 raise
     return True
+
+
+class DeviceGoneError(Exception):
+    """This worker's GPU computes nothing any more, whatever the model; others may go on."""
 
 
 def _too_late(limit: float) -> problems.Problem:
@@ -92,7 +101,7 @@ class Run:
     """One claim's work: which chunk is next, and what becomes of it."""
 
     def __init__(self, settings: Settings, engine: Engine, blobs: Blobs, claim: Claim, folder: Path) -> None:
-        self.engine, self.claim = engine, claim
+        self.engine, self.claim, self._device = engine, claim, settings.device
         self.config = Config.model_validate_json(claim.config)
         self._computing = Computing(settings, blobs, claim, self.config, folder)
         self._wanted_elsewhere = False
@@ -204,6 +213,8 @@ class Run:
         self.close()
         if self._computing.killed or held is None:
             raise ClaimLostError from crash
+        if crash.of_device and (why := selftest.unusable(self._device)) is not None:
+            raise DeviceGoneError(why) from crash
         with transaction(self.engine) as db:
             crashes = chunks.crashed(db, self.claim, held.index)
         log.warning(

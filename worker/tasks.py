@@ -74,6 +74,7 @@ def _prepare(**_: Any) -> None:
         settings = Settings()
         swept = scratch.sweep(settings.scratch)
         _check_walls(settings)
+        _check_device(settings)
     except Exception as error:  # Celery would log it and go on: to take work behind walls that nobody has tried
         log.error("worker.cannot_start", exc_info=error)
         raise SystemExit(f"The worker cannot start: {error}") from error
@@ -93,6 +94,16 @@ def _check_walls(settings: Settings) -> None:
     broker.refuse(socket.gethostname(), why)
     log.error("worker.refuses", why=why)
     raise SystemExit(why)
+
+
+def _check_device(settings: Settings) -> None:
+    """Refuse all work, and end, where there is no such GPU: on the CPU, results would say what is not so."""
+    why = selftest.unusable(settings.device)
+    if why is not None:
+        why = f"LESION_DEVICE is {settings.device}, and nothing can be computed on it: {why}."
+        broker.refuse(socket.gethostname(), why)
+        log.error("worker.refuses", why=why)
+        raise SystemExit(why)
 
 
 @signals.worker_process_init.connect

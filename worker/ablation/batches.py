@@ -6,12 +6,13 @@ from math import prod
 import onnx_ir as ir
 
 from worker.ablation import shapes
+from worker.ablation.devices import Device
 
 # A CNN for MNIST, masked, one thread of a CPU: 0.128 to 0.141 ms an example at 16, 32, 64, 128 and 256 alike. But a run
 # takes some 0.05 ms whatever is in it, which of 32 passes through a small MLP is a sixth.
-LARGEST = {"cpu": 32, "cuda": 512}
+LARGEST = {"cpu": 32, "cuda": 512, "cuda-tf32": 512}
 OF_SMALL, RUN_WORK = 128, 1e8  # examples in a batch where so many multiply-adds would take more
-BATCH_BYTES = 256 * 1024**2  # of activations in one batch
+BATCH_BYTES = 256 * 1024**2  # of activations in one batch, where nothing else is said
 # They take one scale for a whole batch.
 SCALED_TOGETHER = frozenset(["DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"])
 MOST_WRITTEN = 1024  # examples in a batch, or places on an axis, that only a Reshape tells of
@@ -67,8 +68,8 @@ def _numbers(model: ir.Model) -> Iterator[list[int]]:
             yield [int(number) for number in found.numpy().flat]
 
 
-def largest(model: ir.Model, tails: Tails, device: str, work: int | None) -> int:
-    """The largest power of two, up to what pays, at which the activations take BATCH_BYTES at most.
+def largest(model: ir.Model, tails: Tails, device: Device, work: int | None, room: int = BATCH_BYTES) -> int:
+    """The largest power of two, up to what pays, at which the activations take `room` bytes at most.
 
     tails: the sizes of one example in each input, which count where the model leaves them open. work: multiply-adds of
     one pass, if they are known. The model is changed.
@@ -76,7 +77,7 @@ def largest(model: ir.Model, tails: Tails, device: str, work: int | None) -> int
     pays = LARGEST[device]
     if work:
         pays = max(pays, min(1 << (max(int(RUN_WORK // work), 1).bit_length() - 1), OF_SMALL))
-    most = max(BATCH_BYTES // activation_bytes(model, tails), 1)
+    most = max(room // activation_bytes(model, tails), 1)
     return min(1 << (most.bit_length() - 1), pays)
 
 

@@ -10,9 +10,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from worker.ablation import activations, batches, feeding, flops, graft, sessions, sites
+from worker.ablation.devices import Device
 from worker.ablation.feeding import Array, Inputs, Ints, how_many
 from worker.ablation.graft import Clamp, Means
-from worker.ablation.sessions import Device, NetworkError, Session
+from worker.ablation.sessions import NetworkError, Session
 from worker.ablation.sites import Site
 
 __all__ = ["Array", "Device", "Floats", "Inputs", "Ints", "Masks", "Network", "NetworkError", "how_many"]
@@ -26,19 +27,29 @@ BOUND = 1e30  # an activation beyond it, or NaN, is no number to multiply by zer
 class Network:
     """A model over a dataset's inputs, with masks at some of its sites.
 
-    All sizes that onnxruntime sees, the batch above all, depend on the model and the shape of an example alone. So an
-    example and a mask give the same output, bit for bit, in whatever chunk and beside whatever other trials they are
-    computed.
+    All sizes that onnxruntime sees, the batch above all, depend on the model and the shape of an example alone; on a
+    GPU, also on the room that there is in its memory. So an example and a mask give the same output, bit for bit, in
+    whatever chunk and beside whatever other trials they are computed.
 
     fixed_batch: how many examples it takes at a time; None where it takes any number. in_company: the node that takes
     one scale for all examples of a batch, None if there is none. alone: is each example run on its own, in a batch that
     is filled with copies of it? Whoever finds out that the model needs it sets the first and the last.
     """
 
-    def __init__(self, model: bytes, output: str, threads: int = 1, device: Device = "cpu") -> None:
-        """model: a serialized ONNX model, checked and with shapes inferred. output: the name of its class output."""
+    def __init__(
+        self,
+        model: bytes,
+        output: str,
+        threads: int = 1,
+        device: Device = "cpu",
+        room: int = batches.BATCH_BYTES,
+    ) -> None:
+        """model: a serialized ONNX model, checked and with shapes inferred. output: the name of its class output.
+
+        room: bytes that the activations of a batch may take.
+        """
         self._bytes, self.output = model, output
-        self._threads, self._device = threads, device
+        self._threads, self._device, self._room = threads, device, room
         read = self._model()
         try:
             self.sites = sites.find(read, output)
@@ -99,7 +110,8 @@ class Network:
         key = tuple(tails.values())
         if key not in self._largest:
             try:
-                self._largest[key] = batches.largest(self._model(), tails, self._device, self.multiply_adds(tails))
+                work = self.multiply_adds(tails)
+                self._largest[key] = batches.largest(self._model(), tails, self._device, work, self._room)
             except Exception as error:
                 raise NetworkError(f"the size of its activations cannot be told: {error}") from error
         return self._largest[key]
@@ -107,6 +119,14 @@ class Network:
     def tails(self, inputs: Inputs) -> batches.Tails:
         """The sizes of one example in each input that has examples."""
         return {name: inputs[name].shape[1:] for name in self.inputs if name in inputs and inputs[name].ndim}
+
+    def take_less(self, inputs: Inputs) -> bool:
+        """Halve the batch, where it did not fit: on a GPU alone, whose memory others may have taken. Could it be?"""
+        now = self.batch(inputs)
+        if self._device == "cpu" or self.fixed_batch is not None or self.alone or now == 1:
+            return False
+        self._largest = {key: max(size // 2, 1) for key, size in self._largest.items()}
+        return True
 
     def work(self, inputs: Inputs) -> int:
         """What one pass of one such example costs, about, in multiplications: by arithmetic, the same everywhere."""

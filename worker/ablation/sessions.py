@@ -1,16 +1,19 @@
 """Sessions of onnxruntime, on a CPU or on CUDA, and what goes wrong with them in words."""
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import onnx_ir as ir
 import onnxruntime
 
-Device = Literal["cpu", "cuda"]
-Session: TypeAlias = Any  # onnxruntime.InferenceSession, which has no types
+from worker.ablation import devices
+from worker.ablation.binding import Bound
+from worker.ablation.devices import Device, DeviceFault
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+Session: TypeAlias = Any  # onnxruntime.InferenceSession, which has no types, or one that is bound to a device
+
 # What onnxruntime puts before its own words: a file where it was built, a line, and a C++ function with its types.
 SOURCES = re.compile(r"/onnxruntime_src/\S+:\d+ (?:[\w:&*<>, ~]|\([^()]*\))*?\([^()]*\)(?: const)? ?")
 # Runs side by side, each of fewer threads, use the cores better than one run on all of them: many operators work on
@@ -23,12 +26,12 @@ class NetworkError(Exception):
     """The model cannot be loaded or run; the message is the library's, without the place in its sources."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(SOURCES.sub("", message))
+        super().__init__(SOURCES.sub("", devices.plain(message)))
 
     @property
     def of_memory(self) -> bool:
         """Was it for want of memory?"""
-        return "alloc" in str(self).lower()
+        return devices.is_full(str(self))
 
 
 def side_by_side(threads: int, device: Device) -> int:
@@ -37,7 +40,7 @@ def side_by_side(threads: int, device: Device) -> int:
 
 
 def opened(model: ir.Model, outputs: Sequence[str], threads: int, device: Device) -> Session:
-    """A session that gives these outputs of a model, which is changed. Raises `NetworkError`."""
+    """A session that gives these outputs of a model, which is changed. Raises `NetworkError`, or `DeviceFault`."""
     model.graph.outputs[:] = [value for value in model.graph.outputs if value.name in outputs]
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
@@ -50,14 +53,28 @@ def opened(model: ir.Model, outputs: Sequence[str], threads: int, device: Device
     options.log_severity_level = 4
     try:
         data = ir.serde.serialize_model(model).SerializeToString()
-        return onnxruntime.InferenceSession(data, options, providers=[PROVIDERS[device]])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a provider that is not there, which is told below
+            session = onnxruntime.InferenceSession(data, options, providers=[devices.provider(device)])
     except Exception as error:
-        raise NetworkError(str(error)) from error
+        raise _told(error, device) from error
+    if device == "cpu":
+        return session
+    if devices.PROVIDERS[device] not in session.get_providers():
+        # onnxruntime would go on, on the CPU, and we would say that it was the GPU.
+        raise DeviceFault(f"{device}: onnxruntime {onnxruntime.__version__} finds no GPU that it can use")
+    return Bound(session)
 
 
 def run(session: Session, feed: Mapping[str, Any]) -> list[Any]:
-    """All outputs of a session. Raises `NetworkError`."""
+    """All outputs of a session. Raises `NetworkError`, or `DeviceFault` where the GPU has failed."""
     try:
         return list(session.run(None, feed))
     except Exception as error:
-        raise NetworkError(str(error)) from error
+        raise _told(error, "cuda" if isinstance(session, Bound) else "cpu") from error
+
+
+def _told(error: Exception, device: Device) -> NetworkError | DeviceFault:
+    """Whose fault it is: the device's, or the model's."""
+    message = str(error)
+    return DeviceFault(devices.plain(message)) if devices.is_fault(device, message) else NetworkError(message)

@@ -13,7 +13,7 @@ import numpy as np
 from worker.ablation.network import Inputs, Network, NetworkError, how_many
 
 # How far two answers to one example may lie apart, relatively and absolutely: a CPU repeats itself to the last bit.
-TOLERANCES = {"cpu": (0.0, 0.0), "cuda": (1e-3, 1e-5)}
+TOLERANCES = {"cpu": (0.0, 0.0), "cuda": (1e-3, 1e-5), "cuda-tf32": (1e-2, 1e-3)}
 TOGETHER = 4  # examples that are run together to see whether they mix, if the model takes any number
 FEW = 8  # examples that are enough to try a network on
 RUNS = 3  # that are timed
@@ -85,6 +85,8 @@ def _find_batch(network: Network, inputs: Inputs, search: bool) -> list[str]:
     try:
         network.intact(inputs, 0, 1)
     except NetworkError as error:
+        if error.of_memory and network.take_less(inputs):
+            return _find_batch(network, inputs, search)
         if network.fixed_batch is not None or error.of_memory or not search:
             raise
         if not _runs_at_any(network, inputs, network.written_batches()):

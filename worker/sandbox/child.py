@@ -5,6 +5,7 @@
 It answers one question after another and ends when the socket does. Labels never come in beside a model.
 """
 
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -12,15 +13,20 @@ from typing import Any
 
 import numpy as np
 
+from worker.ablation import devices
+from worker.ablation.devices import DeviceFault
 from worker.formats.refusals import Refused
 from worker.sandbox import frames, later, walls
 from worker.sandbox.frames import Array, BrokenFrameError
 from worker.sandbox.questions import Answer, Questions
 
+OPENING = ("open_model", "load")  # what finds out how much fits; later, memory is short because somebody else took it
 REQUEST_LIMIT = 2 * 1024**3  # bytes of arrays in one request, which our own parent makes
 
 
-def _answer(question: Callable[..., Answer], asked: dict[str, Any], arrays: list[Array], files: list[int]) -> Answer:
+def _answer(
+    question: Callable[..., Answer], asked: dict[str, Any], arrays: list[Array], files: list[int], device: str
+) -> Answer:
     try:
         found, answer = question(asked, arrays, files)
     except Refused as refused:
@@ -31,6 +37,8 @@ def _answer(question: Callable[..., Answer], asked: dict[str, Any], arrays: list
     except Exception as error:
         if type(error).__name__ != "NetworkError":
             raise
+        if device != "cpu" and asked["do"] not in OPENING and devices.is_full(str(error)):
+            raise DeviceFault(str(error)) from error
         return {"refused": _why_not_run(str(error))}, []
     return {"found": found}, answer
 
@@ -38,7 +46,7 @@ def _answer(question: Callable[..., Answer], asked: dict[str, Any], arrays: list
 def _why_not_run(text: str) -> list[str]:
     """The kind and detail of a refusal for what the engine, or onnxruntime, says of a model."""
     reason = text.splitlines()[0][:500].rstrip(". ") if text.strip() else "onnxruntime gives no reason"
-    if "alloc" in reason.lower():
+    if devices.is_full(reason):
         advice = "Export it for smaller inputs or a batch of one, or raise the limit"
         return [
             "resource-exhausted",
@@ -62,7 +70,12 @@ def main() -> None:
                 asked, arrays, files = frames.receive(to_parent, REQUEST_LIMIT, frames.FILES)
             except BrokenFrameError:
                 return
-            header, answer = _answer(questions[asked["do"]], asked, arrays, files)
+            try:
+                header, answer = _answer(questions[asked["do"]], asked, arrays, files, device)
+            except DeviceFault as fault:
+                sys.stderr.write(f"{fault}\n")
+                sys.stderr.flush()
+                os._exit(devices.FAULT)  # CUDA may hang while it is taken down
             frames.send(to_parent, header, [np.asarray(array) for array in answer])
 
 

@@ -64,7 +64,7 @@ def restrict(device: str, folder: str | None = None) -> None:
         _allow(ruleset, Path("/dev/null"), (READ_FILE | WRITE_FILE) & handled)
         if folder is not None:
             _allow(ruleset, Path(folder), handled & ~(EXECUTE | LINKS_AND_DEVICES))
-        if device == "cuda":
+        if device != "cpu":
             for path in (*map(Path, CUDA), *Path("/dev").glob("nvidia[0-9]*")):
                 _allow(ruleset, path, (READ | WRITE_FILE | IOCTL_DEV) & handled)
         _checked(RESTRICT_SELF, ruleset, 0)

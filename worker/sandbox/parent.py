@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.ablation.devices import Device
 from worker.sandbox import claims, inputs_file
 from worker.sandbox.frames import Array
 from worker.sandbox.inputs_file import Description
@@ -28,7 +29,8 @@ MEANS_LIMIT = 256 * MIB  # bytes of means, 4 each
 class Child(Process):
     """A fresh interpreter for one hostile file, a model or a dataset. A context manager, one child a block.
 
-    Every method raises `Refused`, `Crashed` or `TimedOut`. threads: of onnxruntime; all else as in `Process`.
+    Every method raises `Refused`, `Crashed` or `TimedOut`. threads: of onnxruntime. room: bytes that the activations of
+    a batch may take; None: as on a CPU. All else as in `Process`.
     """
 
     MODULE = "worker.sandbox.child"
@@ -39,11 +41,12 @@ class Child(Process):
         memory_bytes: int,
         seconds: float,
         threads: int,
-        device: Literal["cpu", "cuda"] = "cpu",
+        device: Device = "cpu",
+        room: int | None = None,
         file_bytes: int = MIB,
     ) -> None:
         super().__init__(memory_bytes=memory_bytes, seconds=seconds, device=device, file_bytes=file_bytes)
-        self._threads, self._device = threads, device
+        self._threads, self._device, self._room = threads, device, room
         self._means: dict[str, int] = {}
         self._masked: list[str] = []
         self._tail: tuple[int, ...] | None = None
@@ -53,11 +56,15 @@ class Child(Process):
 
         output: the name of the class output, where the file's own is not meant.
         """
-        asked = {"do": "open_model", "threads": self._threads, "device": self._device, "output": output}
-        found, _ = self._ask(asked, files=[path])
+        asked = {"do": "open_model", "threads": self._threads, "device": self._device, "room": self._room}
+        found, _ = self._ask(asked | {"output": output}, files=[path])
         self._believe(claims.is_model(found))
         self._means = {site["site"]: site["means"] for site in found["sites"]}
         return found
+
+    def try_device(self) -> None:
+        """Compute something small on the device. `Crashed.of_device` where it cannot be used."""
+        self._ask({"do": "try_device", "device": self._device})
 
     def read_dataset(
         self, path: Path, inputs_out: Path, reading: Mapping[str, Any] | None = None

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
+from worker.ablation.devices import FAULT, Device
 from worker.formats.refusals import KINDS, Refused
 from worker.sandbox import frames
 from worker.sandbox.frames import Array, BrokenFrameError
@@ -32,16 +33,18 @@ ENVIRONMENT = {
     "ORT_DISABLE_TELEMETRY": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as nvidia-smi and NVML count
 }
 
 
 class Crashed(Exception):
     """The child died, or answered nonsense. `signal` is what killed it, if a signal did."""
 
-    def __init__(self, detail: str, signal: int | None = None) -> None:
+    def __init__(self, detail: str, signal: int | None = None, *, of_device: bool = False) -> None:
         super().__init__(detail)
         self.detail = detail
         self.signal = signal
+        self.of_device = of_device  # it says that its GPU is not there, or has failed
 
 
 class TimedOut(Exception):
@@ -66,7 +69,7 @@ class Process:
         *,
         memory_bytes: int,
         seconds: float,
-        device: Literal["cpu", "cuda"] = "cpu",
+        device: Device = "cpu",
         file_bytes: int = MIB,
         scratch: Path | None = None,
     ) -> None:
@@ -86,7 +89,7 @@ class Process:
                 own = {"TMPDIR": self._scratch.name, "HOME": self._scratch.name}
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", self.MODULE, str(theirs.fileno()), *walls],
-                env=ENVIRONMENT | _libraries() | own,
+                env=ENVIRONMENT | _of_the_gpu() | own,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=self._said,
@@ -183,7 +186,7 @@ class Process:
         how = f"{_name_of(-code)}" if code < 0 else f"exit code {code}"
         guess = ", perhaps out of memory" if code == -signal.SIGKILL else ""
         detail = f"{how}{guess} ({error})" + (f"; its last words: {words}" if words else "")
-        return Crashed(detail, -code if code < 0 else None)
+        return Crashed(detail, -code if code < 0 else None, of_device=code == FAULT)
 
     def _await_end(self, seconds: float) -> None:
         """Wait until the child has ended by itself, and leave it unreaped."""
@@ -207,7 +210,14 @@ def _name_of(number: int) -> str:
     return f"signal {names.get(number, number)}"
 
 
-def _libraries() -> dict[str, str]:
-    """Where CUDA's libraries are found, if that is set; nothing else is handed on."""
-    path = os.environ.get("LD_LIBRARY_PATH")  # noqa: TID251 - not a setting of ours
-    return {} if path is None else {"LD_LIBRARY_PATH": path}
+HANDED_ON = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")  # where CUDA's libraries are, and which GPUs are this worker's
+
+
+def _of_the_gpu() -> dict[str, str]:
+    """Those of them that are set; nothing else is handed on."""
+    return {name: os.environ[name] for name in HANDED_ON if name in os.environ}  # noqa: TID251 - no settings of ours
+
+
+def visible_gpu() -> str:
+    """The first of the GPUs that CUDA shows to this process and its children: its number, or the id of it."""
+    return _of_the_gpu().get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip() or "none"

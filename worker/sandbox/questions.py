@@ -33,7 +33,7 @@ class Questions:
     def open_model(self, asked: dict[str, Any], _arrays: list[Array], files: list[int]) -> Answer:
         """Read a model and try it, so that what the runtime refuses is known before anyone waits."""
         # Imported here: the child that reads a dataset needs none of it, and starts in a fifth of the time.
-        from worker.ablation import graft
+        from worker.ablation import batches, graft
         from worker.ablation.network import Network
         from worker.ablation.shared import Shared
         from worker.sandbox import readers, tryout
@@ -41,7 +41,8 @@ class Questions:
         with os.fdopen(files[0], "rb") as file:
             read = readers.model(file, asked["output"])
         self._device = asked["device"]
-        self._network = network = Network(read.data, read.output, asked["threads"], asked["device"])
+        room = asked["room"] or batches.BATCH_BYTES
+        self._network = network = Network(read.data, read.output, asked["threads"], asked["device"], room)
         self._shared = Shared(network)
         if not network.sites:
             raise Refused("model-unsupported", NO_UNITS)
@@ -61,6 +62,13 @@ class Questions:
         ]
         versions = {name: metadata.version(name) for name in ("numpy", "onnx", _runtime())}
         return {**read.found, **tried, "sites": sites, "warnings": warnings, "versions": versions}, []
+
+    def try_device(self, asked: dict[str, Any], _arrays: list[Array], _files: list[int]) -> Answer:
+        """Compute something small on the device, with a model of our own."""
+        from worker.ablation import tiny
+
+        tiny.check(asked["device"])
+        return {}, []
 
     def read_dataset(self, asked: dict[str, Any], _arrays: list[Array], files: list[int]) -> Answer:
         """Unpack a dataset's inputs to the second file; its labels and weights go back."""

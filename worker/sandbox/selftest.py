@@ -1,10 +1,14 @@
-"""Do the walls hold on this machine? Asked once, when a worker starts, by a child that tries to get through."""
+"""Do the walls hold on this machine, and does its GPU compute? Asked by children, when a worker starts."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from worker.sandbox.process import MIB, Process
+from worker.ablation.devices import Device
+from worker.formats.refusals import Refused
+from worker.sandbox.parent import Child
+from worker.sandbox.process import MIB, Crashed, Process, TimedOut
 
 SECONDS = 60.0
+GPU_SECONDS = 180.0  # the first use of CUDA may load gigabytes of libraries
 HOW = (
     "Run workers on Linux 5.13 or newer with Landlock and seccomp (a container runtime may forbid them), or accept "
     "weaker walls with LESION_WALLS=offered, if all who may upload are trusted."
@@ -25,7 +29,22 @@ class Probe(Process):
         return list(map(str, leaks or []))
 
 
-def leaks(device: Literal["cpu", "cuda"]) -> list[str]:
+def leaks(device: Device) -> list[str]:
     """What a child on this machine could do that it must not. Raises `Crashed` or `TimedOut` if it cannot tell."""
     with Probe(memory_bytes=1024 * MIB, seconds=SECONDS, device=device) as probe:
         return probe.leaks()
+
+
+def unusable(device: Device) -> str | None:
+    """Why a child on this machine cannot compute on the device; None if it can, as on every CPU.
+
+    Asked again where a GPU has failed, to tell a fault of the GPU from one that some model brings about.
+    """
+    if device == "cpu":
+        return None
+    try:
+        with Child(memory_bytes=1024 * MIB, seconds=GPU_SECONDS, threads=1, device=device) as child:
+            child.try_device()
+    except (Crashed, Refused, TimedOut) as error:
+        return str(error)
+    return None
