@@ -140,6 +140,11 @@ def test_single_units_are_drawn_layer_by_layer_and_listed(page, address):
     expect(page.get_by_role("region", name="How the layers are tuned").get_by_role("row")).to_have_count(5)
     expect(page.get_by_role("region", name="Which classes break first").get_by_role("row")).to_have_count(11)
     expect(page.get_by_text(found["targeted"]["finding"]).first).to_be_visible()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save classes as CSV").click()
+    assert saved.value.suggested_filename == f"{id}-classes.csv"
+    assert saved.value.path().read_text().startswith("label,examples,fraction,value\n")
+    expect(page.get_by_role("button", name=re.compile("^Save .* as SVG$"))).to_have_count(len(wanted))
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
 
