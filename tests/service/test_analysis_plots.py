@@ -51,7 +51,7 @@ def test_any_names_and_many_sites_make_a_picture(name: schemas.Analysis) -> None
 def test_tens_of_thousands_of_units_make_a_small_picture(name: schemas.Analysis) -> None:
     """Each dot of its own would make megabytes."""
     rows = [unit.model_dump(mode="json") for unit in answers.units(each=15_000)]
-    assert len(analysis_plots.svg(name, answers.analyses(), rows, "large")) < 2_000_000
+    assert len(analysis_plots.svg(name, answers.analyses(), rows, "large")) < 500_000
 
 
 def test_curves_are_a_line_a_point() -> None:
