@@ -14,6 +14,7 @@ from worker.ablation import batches, devices, sessions, tiny, trial_run
 from worker.ablation.binding import Bound
 from worker.ablation.devices import Device, DeviceFault
 from worker.ablation.network import Network, NetworkError
+from worker.ablation.shared import Shared
 
 __all__ = ["as_on_a_gpu"]
 
@@ -92,6 +93,26 @@ def test_a_bound_network_answers_as_any_other() -> None:
     ):
         assert np.allclose(one, other, rtol=1e-5, atol=1e-6)
     assert np.array_equal(ablated(bound), ablated(bound))
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_what_trials_share_is_shared_there_too() -> None:
+    """Lesions in the weights, and pairs that start where their site is: the other ways through a network."""
+    found = []
+    device: Device
+    for device in ("cuda", "cpu"):
+        of = network(device)
+        shared = Shared(of)
+        drawn, lesions = np.random.default_rng(3), np.repeat(np.arange(2), 40)
+        masks = [drawn.random((2, site.units)) < 0.5 for site in of.scope]
+        found.append(shared.outputs(inputs(), np.tile(np.arange(40), 2), lesions, masks))
+        first = of.scope[0].units
+        single = [~np.eye(first, dtype=np.bool_), *(np.ones((first, site.units), np.bool_) for site in of.scope[1:])]
+        places = np.tile(np.arange(40), first)
+        found[-1] = np.concatenate(
+            [found[-1], *shared.alone(inputs(), np.arange(40), places, np.repeat(np.arange(first), 40), single)]
+        )
+    assert np.allclose(found[0], found[1], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.usefixtures("as_on_a_gpu")
