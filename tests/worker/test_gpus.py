@@ -15,6 +15,7 @@ from service.examples import paths
 from service.settings import Settings
 from service.store import evaluations
 from service.store.session import transaction
+from tests.conftest import wait_until
 from tests.stack import running
 from tests.worker.ablation.test_devices import HAS_CUDA
 from worker import gpus, runner, tasks
@@ -99,7 +100,11 @@ def test_a_child_sees_its_workers_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     monkeypatch.setenv("LESION_SECRET", "x")
     with Child(memory_bytes=1024 * MIB, seconds=60, threads=1) as child:
-        told = psutil.Process(child.pid).environ()
+        process = psutil.Process(child.pid)
+        wait_until(
+            process.environ, "the child has its environment"
+        )  # for a moment after its start, the kernel has none
+        told = process.environ()
     assert (told["CUDA_VISIBLE_DEVICES"], told["CUDA_DEVICE_ORDER"]) == ("3", "PCI_BUS_ID")
     assert "LESION_SECRET" not in told
 
