@@ -11,7 +11,7 @@ from worker.sandbox import later
 later.postpone()
 from worker.sandbox.questions import Questions
 file = os.open(sys.argv[1], os.O_RDONLY)
-found, _ = Questions().open_model({"threads": 1, "device": "cpu", "output": None}, [], [file])
+found, _ = Questions().open_model({"threads": 1, "device": "cpu", "room": None, "output": None}, [], [file])
 print(len(found["sites"]), "sympy.core" in sys.modules)
 import onnx_ir
 print((onnx_ir.SymbolicDim("batch") + 1).value, "sympy.core" in sys.modules)
