@@ -68,9 +68,10 @@ class Requests(Reader):
             structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
             data = self.folder / f"data-{len(list(self.folder.iterdir()))}"
             settings = Settings(data=data, inspect_wait=0, sweep_seconds=3600)
-            self._client = TestClient(create_app(settings), "http://127.0.0.1", raise_server_exceptions=False)
+            app = create_app(settings)
+            self._client = TestClient(app, "http://127.0.0.1", raise_server_exceptions=False)
             self._client.__enter__()
-            backends: Backends = self._client.app.state.backends  # type: ignore[attr-defined]
+            backends: Backends = app.state.backends
             [tiny], [sound] = (
                 [each for each in made if each.name == name]
                 for made, name in ((seeds.onnx_files(), "good"), (seeds.npz_files(), "plain"))

@@ -66,7 +66,8 @@ class Reader(ABC):
         return path
 
     def _model_child(self) -> Child:
-        return self._child("model", lambda: Child(memory_bytes=MEMORY, seconds=WALL, threads=1))  # type: ignore[no-any-return]
+        child: Child = self._child("model", lambda: Child(memory_bytes=MEMORY, seconds=WALL, threads=1))
+        return child
 
 
 class Models(Reader):
