@@ -18,6 +18,7 @@ from service import __version__, courier, descriptors, metrics, notify, problems
 from service.api import (
     analyses,
     artifacts,
+    comparison_files,
     comparisons,
     document,
     evaluations,
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(analyses.router)
     app.include_router(standings.router)
     app.include_router(comparisons.router)
+    app.include_router(comparison_files.router)
     app.include_router(policies.router)
     app.include_router(webhooks.router)
     app.include_router(keys.router)

@@ -130,6 +130,11 @@ class AsyncClient:
         asked = {"baseline": baseline, "candidate": candidate, **how}
         return read(schemas.Comparison, await self._ask("POST", "/v1/comparisons", json=asked))
 
+    async def comparison(self, baseline: str, candidate: str, kind: Drawn = "json", **how: float | None) -> bytes:
+        """The same, such as CSV or a picture of both curves; raises `Refused`, saying why."""
+        send = exchanges.comparison(baseline, candidate, kind, how)
+        return (await self._run(exchanges.ask(send))).content
+
     async def report(self, evaluation: str, kind: Report) -> bytes:
         """A report of an ended evaluation, such as JUnit XML or Markdown."""
         return (await self._ask("GET", f"/v1/evaluations/{evaluation}/report.{kind}")).content

@@ -137,6 +137,11 @@ class Client:
         asked = {"baseline": baseline, "candidate": candidate, **how}
         return read(schemas.Comparison, self._ask("POST", "/v1/comparisons", json=asked))
 
+    def comparison(self, baseline: str, candidate: str, kind: Drawn = "json", **how: float | None) -> bytes:
+        """The same, such as CSV or a picture of both curves; raises `Refused`, saying why."""
+        send = exchanges.comparison(baseline, candidate, kind, how)
+        return self._run(exchanges.ask(send)).content
+
     def report(self, evaluation: str, kind: Report) -> bytes:
         """A report of an ended evaluation, such as JUnit XML or Markdown."""
         return self._ask("GET", f"/v1/evaluations/{evaluation}/report.{kind}").content

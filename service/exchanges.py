@@ -167,6 +167,12 @@ def _look(id: str, wait: float) -> Send:
     return Send("GET", f"/v1/evaluations/{id}", params={"wait": wait})
 
 
+def comparison(baseline: str, candidate: str, kind: Drawn, how: Mapping[str, float | None]) -> Send:
+    """Two evaluations against each other, as a file. What is None is not asked for."""
+    given = {name: value for name, value in how.items() if value is not None}
+    return Send("GET", f"/v1/evaluations/{candidate}/comparison.{kind}", params={"baseline": baseline, **given})
+
+
 def upload(kind: type[Found], files: Sequence[Path]) -> Exchange[Found]:
     """A model or a dataset up; several files come as one form."""
     place = f"/v1/{kind.__name__.lower()}s"

@@ -93,13 +93,13 @@ def _draw_curve(axes: "Axes", result: Result) -> None:
         why = result.score_refused or "there is no curve over several sites; see the sites on the right"
         axes.text(0.5, 0.5, f"No curve: {plain(why)}", ha="center", wrap=True, parse_math=False)
     axes.axhline(result.chance, color=GREY, linestyle="--", linewidth=1, label=f"chance {result.chance:.3f}")
-    intact = f"intact network {_interval(result.intact)}"
-    axes.errorbar(0, result.intact.value, _arms(result.intact), fmt="o", color=BLUE, capsize=3, label=intact)
+    intact = f"intact network {interval(result.intact)}"
+    axes.errorbar(0, result.intact.value, arms(result.intact), fmt="o", color=BLUE, capsize=3, label=intact)
     if result.half_life is not None:
         half = result.chance + (result.intact.value - result.chance) / 2
-        label = f"half-life {_interval(result.half_life)}"
-        arms = _arms(result.half_life)
-        axes.errorbar(result.half_life.value, half, xerr=arms, fmt="D", color=ORANGE, capsize=3, label=label)
+        label = f"half-life {interval(result.half_life)}"
+        reach_of_it = arms(result.half_life)
+        axes.errorbar(result.half_life.value, half, xerr=reach_of_it, fmt="D", color=ORANGE, capsize=3, label=label)
     axes.legend(loc="best", fontsize=9, edgecolor="none", framealpha=0.85)
 
 
@@ -112,7 +112,7 @@ def _draw_layers(axes: "Axes", layers: list[Layer], left_out: int) -> None:
     for row, layer in enumerate(layers):
         shown = layer.score or layer.auc
         sign, colour, inside = ("o", BLUE, BLUE) if layer.score else ("s", GREY, "white")
-        axes.errorbar(shown.value, row, xerr=_arms(shown), fmt=sign, color=colour, mfc=inside, capsize=3)
+        axes.errorbar(shown.value, row, xerr=arms(shown), fmt=sign, color=colour, mfc=inside, capsize=3)
     note = "" if all(layer.score for layer in layers) else " (hollow square: no score, its area under the curve)"
     axes.set(ylim=(len(layers) - 0.5, -0.5), xlabel="score" + note)
     names = [f"{plain(layer.site, 32)} ({layer.units})" for layer in layers]
@@ -120,7 +120,7 @@ def _draw_layers(axes: "Axes", layers: list[Layer], left_out: int) -> None:
 
 
 def _caption(result: Result) -> str:
-    found = "no score" if result.score is None else f"score {_interval(result.score)} at {_confidence(result)}"
+    found = "no score" if result.score is None else f"score {interval(result.score)} at {_confidence(result)}"
     if result.score is None and result.curve and result.score_refused:
         found += f": {result.score_refused}"
     return plain(f"{found}   ·   scope {result.scope}   ·   clamp {result.clamp}", 140)
@@ -130,11 +130,12 @@ def _confidence(result: Result) -> str:
     return f"{100 * float(result.provenance.config.get('confidence', 0.95)):g} %"
 
 
-def _interval(estimate: Estimate) -> str:
+def interval(estimate: Estimate) -> str:
+    """An estimate as a caption has it."""
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def _arms(estimate: Estimate) -> list[list[float]]:
+def arms(estimate: Estimate) -> list[list[float]]:
     """Lengths of an error bar's two arms, as matplotlib wants them; never below zero."""
     return [[max(0.0, estimate.value - estimate.low)], [max(0.0, estimate.high - estimate.value)]]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import t as student_t
 
 from benchmarks.speed import data, drawing, lesion, memory, questions, reference, rounds, table
 from benchmarks.speed.questions import FRACTIONS, MET
@@ -60,8 +61,9 @@ def test_adaptive_agrees_with_the_reference(place: Path, monkeypatch: pytest.Mon
     arrays = np.load(dataset)
     monkeypatch.setattr(reference, "LEAST_DRAWN", 3)
     x, y = (arrays[name][:200] for name in ("x", "y"))
-    found = reference.areas(model.read_bytes(), x, y, separate=False, seconds=0)
+    found, heights = reference.areas(model.read_bytes(), x, y, separate=False, seconds=0)
     assert found.shape == (3, 200)
+    assert np.trapezoid(heights, dx=1 / 20) == pytest.approx(found.mean())
     adaptive = asked(place, "network", "adaptive")
     assert adaptive["auc"][0] == pytest.approx(found.mean(), abs=0.1)
     assert adaptive["passes"] > 500
@@ -73,7 +75,8 @@ def test_orderings_and_examples_are_told_apart() -> None:
     found = (
         0.5 + generator.normal(0, 0.03, (200, 1)) + generator.normal(0, 0.1, 400) + generator.normal(0, 0.2, (200, 400))
     )
-    told = reference.told(found)
+    told = reference.told(found, np.array([1.0, 1.0, 0.0, 0.0, 0.0]))
+    assert told["missed"] == 1 / 8  # a step between two of five heights, wherever it is
     assert told["between"] == pytest.approx(0.03**2, rel=0.25)
     assert told["rest"] == pytest.approx(0.2**2, rel=0.05)
     assert told["deviation"] == pytest.approx(np.sqrt((0.03**2 + 0.01**2) / 200), rel=0.25)
@@ -112,12 +115,16 @@ def test_importance_is_timed_by_pairs(place: Path) -> None:
 
 
 def test_a_loop_needs_what_its_orderings_say() -> None:
-    """(1.96 x 0.04 / 0.01)^2 is 62; of two sites at once or one by one; a unit meets so many examples at most."""
-    assert questions.orderings(0.04) == 62
+    """64 of the deviation 0.04 make ±0.01, an interval that covers; sites one by one; what a unit meets at most."""
+    assert questions.orderings(0.04) == 64
     assert questions.orderings(0.0) == 2
-    assert questions.passes("network", [3, 4], 1000, 62) == 62 * 21 * 1000
-    assert questions.passes("layer", [3, 4], 1000, 62) == 2 * 62 * 21 * 1000
-    assert questions.passes("importance", [3, 4], 1000, 62) == 7 * MET
+    draws = np.random.default_rng(0).normal(0, 0.02, (10_000, questions.orderings(0.02)))
+    halves = student_t.ppf(0.975, draws.shape[1] - 1) * draws.std(axis=1, ddof=1) / np.sqrt(draws.shape[1])
+    assert np.sqrt(np.mean(halves**2)) == pytest.approx(0.01, rel=0.05)
+    assert np.mean(np.abs(draws.mean(axis=1)) <= halves) == pytest.approx(0.95, abs=0.01)
+    assert questions.passes("network", [3, 4], 1000, 64) == 64 * 21 * 1000
+    assert questions.passes("layer", [3, 4], 1000, 64) == 2 * 64 * 21 * 1000
+    assert questions.passes("importance", [3, 4], 1000, 64) == 7 * MET
 
 
 def test_figures_are_medians_and_ratios_of_the_same_round() -> None:
@@ -143,13 +150,14 @@ def test_a_loop_is_told_as_many_orderings_as_were_measured_apart(tmp_path: Path)
     ]
     floor = {"sites": 1, "units": 4, "million": 1.0}
     assert table.Figures(lines, [4], floor).curves() == []
-    apart = {"auc": 0.5, "deviation": 0.01, "orderings": 9, "between": 0.0004, "rest": 0.04, "examples": 1000}
-    figures = table.Figures([*lines, {**common, **apart, "who": "reference"}], [4], floor)
-    assert figures.drawn("network", 1000) == questions.orderings(np.sqrt(0.00044)) == 17
-    assert figures.drawn("network", 100_000) == 16
-    assert figures.curves() == [(1000, 2.0, 17 * 21 * 1000 / 1000)]
-    assert "| 17 (8 to 63), 357,000 | 178 | 90, 40 |" in figures.section("mlp")
-    assert "| network | 1,000 | 9 | 0.500 ± 0.020 | 0.510 [0.490, 0.530] | +0.010, +0.7 |" in figures.section("mlp")
+    apart = {"auc": 0.5, "deviation": 0.01, "missed": 0.002, "orderings": 9, "between": 0.0004, "rest": 0.04}
+    figures = table.Figures([*lines, {**common, **apart, "who": "reference", "examples": 1000}], [4], floor)
+    assert figures.drawn("network", 1000) == questions.orderings(np.sqrt(0.00044)) == 20
+    assert figures.drawn("network", 100_000) == 18
+    assert figures.curves() == [(1000, 2.0, 20 * 21 * 1000 / 1000)]
+    section = figures.section("mlp")
+    assert "| 20 (11 to 65), 420,000 | 210 | 90, 40 |" in section
+    assert "| network | 1,000 | 9 | 0.500 ± 0.020, 0.002 | 0.510 [0.490, 0.530] | +0.010, 0.6 |" in section
     drawing.draw(figures.rows("mlp"), {"mlp": figures.curves()}, tmp_path / "speed.svg")
     assert "seconds to" in (tmp_path / "speed.svg").read_text()
 

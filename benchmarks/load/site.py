@@ -58,9 +58,11 @@ class Site:
         """A client for preparations."""
         return httpx2.Client(base_url=self.url, timeout=120, headers=self.headers, trust_env=False)
 
-    def worker(self, queue: str = EVALUATIONS) -> psutil.Process:
-        """Start a worker of a queue; it ends with the site."""
-        return psutil.Process(_spawn(local.worker_command(queue), self.environment, self.stack, self.settings.data))
+    def worker(self, number: int = 1) -> psutil.Process:
+        """Start a worker for evaluations, whose name has that number; it ends with the site."""
+        *command, name = local.worker_command(EVALUATIONS)
+        command.append(name.replace("@", f"{number}@"))
+        return psutil.Process(_spawn(command, self.environment, self.stack, self.settings.data))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Thousands of small evaluations through a real worker: does anything grow that should not?"""
+"""Thousands of small evaluations through real workers: does anything grow that should not?"""
 
 import time
 from dataclasses import asdict
@@ -11,16 +11,18 @@ from benchmarks.load.rows import evaluated
 from benchmarks.load.site import MIB, Reading, Site
 
 COUNT = 10_000
+WORKERS = 3  # small evaluations wait for processes to start, more than they compute: two leave a core free
 AHEAD = 20  # evaluations queued at any time
 LOOK = 2.0  # seconds between samples
 STEADY = 0.05  # growth per 10,000 evaluations that counts as none
 FEW = 10  # samples of the second half that tell a slope
 
 
-def soak(place: Site, seconds: float, count: int = COUNT) -> dict[str, Any]:
+def soak(place: Site, seconds: float, count: int = COUNT, workers: int = WORKERS) -> dict[str, Any]:
     """Up to `count` evaluations, or as many as end in `seconds`; then how each process grew."""
     one = evaluated(place)
-    processes = {"api": place.api, "worker": place.worker(), "broker": place.broker}
+    processes = {"api": place.api, "broker": place.broker}
+    processes |= {f"worker{number}": place.worker(number) for number in range(1, workers + 1)}
     samples: list[tuple[int, dict[str, Reading]]] = []
     begun, submitted, ended, failed = time.monotonic(), 0, 0, 0
     waiting: list[str] = []
@@ -43,13 +45,12 @@ def soak(place: Site, seconds: float, count: int = COUNT) -> dict[str, Any]:
                 looked = time.monotonic()
                 samples.append((ended, {name: _alone(process) for name, process in processes.items()}))
     lasted = time.monotonic() - begun
-    grown = {name: _growth(samples, name) for name in processes}
+    grown = {name: growth(samples, name) for name in processes}
     return {
         "ended": ended,
         "failed": failed,
         "seconds_each": round(lasted / max(ended, 1), 3),
-        "first": _shown(samples[0][1]),
-        "last": _shown(samples[-1][1]),
+        "along": {str(ended): _shown(readings) for ended, readings in _tenths(samples)},
         "growth_per_10k": grown,
         "flat": all(each < STEADY for both in grown.values() for each in both.values()),
     }
@@ -79,7 +80,7 @@ def _one(process: psutil.Process) -> Reading | None:
         return None
 
 
-def _growth(samples: list[tuple[int, dict[str, Reading]]], name: str) -> dict[str, float]:
+def growth(samples: list[tuple[int, dict[str, Reading]]], name: str) -> dict[str, float]:
     """Share by which a process grows per 10,000 evaluations, by a line through the second half of the samples."""
     half = samples[len(samples) // 2 :]
     grown = {}
@@ -91,5 +92,12 @@ def _growth(samples: list[tuple[int, dict[str, Reading]]], name: str) -> dict[st
     return grown
 
 
-def _shown(readings: dict[str, Reading]) -> dict[str, Any]:
-    return {name: {"rss_mib": round(each.rss / MIB, 1), "fds": each.descriptors} for name, each in readings.items()}
+def _tenths(samples: list[tuple[int, dict[str, Reading]]]) -> list[tuple[int, dict[str, Reading]]]:
+    """The first sample, the last, and nine between."""
+    places = np.linspace(0, len(samples) - 1, 11).round().astype(int)
+    return [samples[place] for place in np.unique(places)]
+
+
+def _shown(readings: dict[str, Reading]) -> dict[str, float]:
+    shown: dict[str, float] = {f"{name}_mib": round(each.rss / MIB, 1) for name, each in readings.items()}
+    return shown | {f"{name}_fds": each.descriptors for name, each in readings.items()}

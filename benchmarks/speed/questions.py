@@ -4,7 +4,7 @@ No torch and nothing of Lesion's service: both environments import it.
 """
 
 from dataclasses import dataclass
-from math import ceil
+from math import sqrt
 from typing import Literal
 
 Form = Literal["network", "layer", "importance"]
@@ -12,7 +12,7 @@ FORMS: tuple[Form, ...] = ("network", "layer", "importance")
 SIZES = (1_000, 10_000, 100_000)
 FRACTIONS = 21
 MET = 256  # examples that every unit meets when its importance is asked for, however large the dataset
-HALF, NORMAL = 0.01, 1.96  # of the interval that is asked for, at 95 %
+HALF, NORMAL, SURE = 0.01, 1.96, 0.975  # of the interval that is asked for, at 95 %
 LEAST = 2  # orderings without which there is no interval at all
 LEAST_DRAWN = 8  # orderings that the reference has, and so the spread between them is told from
 
@@ -82,8 +82,17 @@ WORKLOADS = {
 
 
 def orderings(spread: float) -> int:
-    """How many orderings make the mean over them certain to HALF: (1.96 s / 0.01)^2, and never fewer than two."""
-    return max(ceil((NORMAL * spread / HALF) ** 2), LEAST)
+    """How many orderings make the 95 % t interval of the mean over them reach no further than HALF; two at least.
+
+    spread: of the areas of single orderings. Whoever draws them knows it from these orderings alone, so that the normal
+    quantile would give an interval that covers less than it says.
+    """
+    from scipy.stats import t  # here: those that it is held against need no scipy
+
+    many = LEAST
+    while t.ppf(SURE, many - 1) * spread / sqrt(many) > HALF:
+        many += 1
+    return many
 
 
 def passes(form: Form, units: list[int], examples: int, drawn: int) -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.speed import data
 from benchmarks.speed.questions import FRACTIONS, LEAST_DRAWN, WORKLOADS
+from service.scoring.interval import missed
 from worker.ablation import trials
 from worker.ablation.network import Network
 from worker.ablation.shared import Shared
@@ -41,11 +42,14 @@ def main() -> None:
     x, y = data.examples(asked.workload, asked.folder, 0, asked.examples)
     began = time.perf_counter()
     found = areas((asked.folder / f"{asked.workload}.onnx").read_bytes(), x, y, asked.form == "layer", asked.seconds)
-    print(json.dumps({**told(found), "seconds": time.perf_counter() - began}))
+    print(json.dumps({**told(*found), "seconds": time.perf_counter() - began}))
 
 
-def areas(model: bytes, x: Any, y: NDArray[np.int64], separate: bool, seconds: float) -> Floats:
-    """float64[orderings, examples]: the area under each example's curve, the mean over the groups."""
+def areas(model: bytes, x: Any, y: NDArray[np.int64], separate: bool, seconds: float) -> tuple[Floats, Floats]:
+    """The areas under each example's curve, float64[orderings, examples]; the mean of all curves, float64[FRACTIONS].
+
+    Of scope layer, the mean over the sites.
+    """
     read = read_onnx(model)
     network = Network(read.data, read.output, threads=2)
     network.mask([site.name for site in network.sites], "zero")
@@ -55,7 +59,7 @@ def areas(model: bytes, x: Any, y: NDArray[np.int64], separate: bool, seconds: f
     design = Design(SEED, len(x), units, "grid", separate, orderings=MOST, fractions=FRACTIONS)
     chunks = trials.chunks(design) or 0
     each = chunks // MOST  # whole orderings come first
-    began, found = time.perf_counter(), []
+    began, found, heights = time.perf_counter(), [], []
     for ordering in range(MOST):
         right = np.zeros((design.groups * FRACTIONS, len(x)))
         for index in range(ordering * each, (ordering + 1) * each):
@@ -65,13 +69,16 @@ def areas(model: bytes, x: Any, y: NDArray[np.int64], separate: bool, seconds: f
             right[group * FRACTIONS + step % FRACTIONS, drawn.examples] = outputs.argmax(1) == y[drawn.examples]
         curves = right.reshape(design.groups, FRACTIONS, len(x)).mean(axis=0)
         found.append(np.trapezoid(curves, dx=1 / (FRACTIONS - 1), axis=0))
+        heights.append(curves.mean(axis=1))
         if len(found) >= LEAST_DRAWN and time.perf_counter() - began > seconds:
             break
-    return np.stack(found)
+    return np.stack(found), np.mean(heights, axis=0)
 
 
-def told(found: Floats) -> dict[str, Any]:
+def told(found: Floats, heights: Floats) -> dict[str, Any]:
     """The area, how certain it is for these examples, and the two variances of an analysis by orderings and examples.
+
+    missed: what trapezoids between so few heights may be wrong by, as the estimator `grid` bounds it.
 
     With areas a[o, e] = m + orderings[o] + examples[e] + rest[o, e], between is the variance of `orderings`, rest that
     of `rest`: the mean over N examples of one ordering has the variance between + rest / N (two crossed random effects;
@@ -85,6 +92,7 @@ def told(found: Floats) -> dict[str, Any]:
     return {
         "auc": float(found.mean()),
         "deviation": float(np.sqrt(whole / many)),
+        "missed": missed(heights),
         "orderings": many,
         "between": max(whole - rest / examples, 0.0),
         "rest": rest,

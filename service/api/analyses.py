@@ -7,15 +7,13 @@ from fastapi import APIRouter, Response
 
 from service import analysis_plots, analysis_tables, problems, schemas
 from service.api import answers
-from service.api.deps import Caller, ReadDb, Responses, documented, may
-from service.api.evaluations import MEDIA
+from service.api.deps import Caller, ReadDb, documented, may
+from service.api.media import MEDIA, described
 from service.store import evaluations, units
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
 
-DRAWN: Responses = {
-    200: {"description": "The analysis.", "content": {media.partition(";")[0]: {} for media in MEDIA.values()}}
-}
+DRAWN = described("The analysis.", "json", "csv", "svg", "png")
 
 
 @router.get(

@@ -15,6 +15,7 @@ from service.api.artifacts import DATASET_REFUSALS, MODEL_REFUSALS
 from service.api.deps import Backends, Caller, Cursor, Db, ReadDb, Responses, Used, documented, may
 from service.api.document import CREATE_BODY
 from service.api.intake import Received
+from service.api.media import MEDIA, described
 from service.api.shown import Shown
 from service.store import artifacts, evaluations, listing, retention
 from service.store.session import reading
@@ -216,10 +217,7 @@ async def events(backends: Used, caller: Reader, id: Annotated[str, Depends(_kno
         yield event
 
 
-MEDIA = {"json": "application/json", "csv": "text/csv; charset=utf-8", "svg": "image/svg+xml", "png": "image/png"}
-DRAWN: Responses = {
-    200: {"description": "The curve.", "content": {media.partition(";")[0]: {} for media in MEDIA.values()}}
-}
+DRAWN = described("The curve.", "json", "csv", "svg", "png")
 
 
 @router.get(

@@ -7,14 +7,12 @@ from fastapi.responses import HTMLResponse
 
 from service import ci_reports, problems, report, schemas
 from service.api import answers, standings
-from service.api.deps import Caller, ReadDb, Responses, Used, documented, may
+from service.api.deps import Caller, ReadDb, Used, documented, may
+from service.api.media import MEDIA, described
 from service.store import evaluations, units
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
-MEDIA = {"xml": "application/xml", "sarif": "application/sarif+json", "md": "text/markdown; charset=utf-8"}
-WRITTEN: Responses = {
-    200: {"description": "The report.", "content": {media.partition(";")[0]: {} for media in MEDIA.values()}}
-}
+WRITTEN = described("The report.", "xml", "sarif", "md")
 
 
 @router.get(

@@ -8,7 +8,8 @@ from fastapi.responses import StreamingResponse
 
 from service import problems, scatters, schemas, unit_tables
 from service.api import answers
-from service.api.deps import Backends, Caller, Cursor, ReadDb, Responses, Used, documented, may
+from service.api.deps import Backends, Caller, Cursor, ReadDb, Used, documented, may
+from service.api.media import MEDIA, described
 from service.store import evaluations, units
 from service.store.session import reading
 from service.store.tables import EvaluationRow
@@ -16,10 +17,7 @@ from service.store.tables import EvaluationRow
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
 
 Reader = Annotated[Caller, may("evaluations:read")]
-MEDIA = {"jsonl": "application/jsonl", "csv": "text/csv; charset=utf-8", "svg": "image/svg+xml", "png": "image/png"}
-DRAWN: Responses = {
-    200: {"description": "The units.", "content": {media.partition(";")[0]: {} for media in MEDIA.values()}}
-}
+DRAWN = described("The units.", "jsonl", "csv", "svg", "png")
 Limit = Annotated[int, Query(ge=1, le=units.PAGE, description="Most units of one page.")]
 
 

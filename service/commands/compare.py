@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service import terminal
-from service.client import ClientError
+from service.client import Client, ClientError
 from service.commands.gate import CODES
+from service.commands.score import KEPT
 from service.processes import CannotStartError
 from service.reaching import DONE, INTERRUPTED, NOT_JUDGED, reached
 from service.schemas import Comparison
@@ -23,16 +24,19 @@ class Order:
     max_drop: float | None = None
     confidence: float = 0.95
     as_json: bool = False
+    memorisation: bool = False
+    charts: Path | None = None
 
 
 def run(order: Order) -> int:
     """Compare and print. The exit code: 0, or with `max_drop` the verdict's; 3 if they cannot be compared."""
     errors = terminal.console(stderr=True)
+    how = {"max_drop": order.max_drop, "confidence": order.confidence, "memorisation": order.memorisation}
     try:
         with reached(order.server, order.data, errors) as client:
-            found = client.compare(
-                order.baseline, order.candidate, max_drop=order.max_drop, confidence=order.confidence
-            )
+            found = client.compare(order.baseline, order.candidate, **how)
+            if order.charts is not None:
+                _keep(client, order, how)
     except (ClientError, CannotStartError, OSError) as error:
         errors.print(terminal.visible(str(error)), style="bold red", soft_wrap=True)
         return NOT_JUDGED
@@ -44,6 +48,15 @@ def run(order: Order) -> int:
     else:
         _print(found)
     return DONE if found.verdict is None else CODES[found.verdict]
+
+
+def _keep(client: Client, order: Order, how: dict[str, float | None]) -> None:
+    """Write the comparison into the folder, as `comparison.csv` and `comparison.svg`."""
+    assert order.charts is not None, "asked for"
+    order.charts.mkdir(parents=True, exist_ok=True)
+    for kind in KEPT:
+        drawn = client.comparison(order.baseline, order.candidate, kind, **how)
+        (order.charts / f"comparison.{kind}").write_bytes(drawn)
 
 
 def _print(found: Comparison) -> None:

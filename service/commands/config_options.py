@@ -45,7 +45,8 @@ Clamp = Annotated[Literal["zero", "mean"] | None, _option("What ablated units ar
 Confidence = Annotated[Number, _option("Of every interval. (default: 0.95)")]
 Seed = Annotated[Whole, _option("Of every random draw. (default: 0)")]
 Analyses = Annotated[
-    Text, _option("What to find out about each unit: " + ", ".join(NEEDS) + "; several with commas between.")
+    list[str] | None,
+    _option("What to find out about each unit: " + ", ".join(NEEDS) + "; several with commas between, or repeated."),
 ]
 Top = Annotated[Whole, _option("Analysis importance: stop once so many most important units are certain.")]
 Passes = Annotated[Whole, _option("Analysis importance: most passes, about. (default: 200000)")]
@@ -167,7 +168,7 @@ def config(given: Mapping[str, Any], file: Path | None = None) -> Config:
     if "input" in told:
         asked["inputs"] = dict(_pair(text) for text in told.pop("input"))
     if "analyses" in told:
-        asked["analyses"] = [name.strip() for name in told.pop("analyses").split(",")]
+        asked["analyses"] = [name.strip() for given in told.pop("analyses") for name in given.split(",")]
     if "sites" in told:
         asked["sites"] = list(told.pop("sites"))
     try:

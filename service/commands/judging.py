@@ -96,6 +96,12 @@ def compare(
     candidate: Annotated[str, typer.Argument(help="Id of the evaluation that is judged.")],
     max_drop: Annotated[float | None, typer.Option(min=0, max=10, help="May its score be lower by so much?")] = None,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the difference's interval.")] = 0.95,
+    memorisation: Annotated[
+        bool, typer.Option("--memorisation", help="Both are of one model; the candidate's examples it was trained on.")
+    ] = False,
+    charts: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Keep it here as comparison.csv and comparison.svg.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON and nothing else.")] = False,
     server: Server = None,
     data: Folder = None,
@@ -110,5 +116,7 @@ def compare(
     check_place(server, data)
     if server is None and data is None:
         usage.fail("Say where the evaluations are: --server URL, or the --data of a service of our own.", usage.USAGE)
-    order = compare_command.Order(baseline, candidate, server, data, max_drop, confidence, as_json)
+    order = compare_command.Order(
+        baseline, candidate, server, data, max_drop, confidence, as_json, memorisation, charts
+    )
     raise typer.Exit(compare_command.run(order))

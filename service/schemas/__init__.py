@@ -20,7 +20,7 @@ from service.schemas.analyses import (
     UnitTable,
 )
 from service.schemas.artifacts import Artifact, Dataset, Datasets, Model, Models
-from service.schemas.comparison import Comparison, NewComparison, Side
+from service.schemas.comparison import ComparedWith, Comparison, NewComparison, Side
 from service.schemas.config import NEEDS, Analysis, Config, Limits, Metric, NewEvaluation
 from service.schemas.evaluation import (
     Envelope,
@@ -85,6 +85,7 @@ __all__ = [
     "ClassCurve",
     "ClassLost",
     "Classes",
+    "ComparedWith",
     "Comparison",
     "Config",
     "Correlation",

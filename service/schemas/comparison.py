@@ -6,11 +6,10 @@ from service.schemas.gate import Verdict
 from service.schemas.words import Digest, Estimate, Strict
 
 
-class NewComparison(Strict):
-    """Which evaluations to compare. Both have succeeded, on the same dataset, in the same scope."""
+class ComparedWith(Strict):
+    """What to compare an evaluation with, and how."""
 
     baseline: str = Field(min_length=1, max_length=64, description="Id of the evaluation to compare with.")
-    candidate: str = Field(min_length=1, max_length=64, description="Id of the evaluation that is judged.")
     confidence: float = Field(0.95, ge=0.5, le=0.999, description="Of the difference's interval.")
     memorisation: bool = Field(
         False,
@@ -23,6 +22,12 @@ class NewComparison(Strict):
         le=10,
         description="Asks for a verdict: may the candidate's score be lower than the baseline's by so much?",
     )
+
+
+class NewComparison(ComparedWith):
+    """Which evaluations to compare. Both have succeeded, on the same dataset, in the same scope."""
+
+    candidate: str = Field(min_length=1, max_length=64, description="Id of the evaluation that is judged.")
 
 
 class Side(BaseModel):

@@ -162,6 +162,9 @@ def test_two_are_compared_and_judged(page, address):
     page.get_by_role("button", name="Judge").click()
     expect(page.locator(".badge.pass")).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("^Curve"))).to_be_visible()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save the comparison as SVG").click()
+    assert "against" in saved.value.path().read_text()
 
 
 def test_what_cannot_be_compared_says_why(page, address):

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.load import site, traffic, uploading
-from benchmarks.load.site import Site
+from benchmarks.load import promises, site, soak, traffic, uploading
+from benchmarks.load.site import MIB, Reading, Site
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +34,20 @@ def test_too_much_is_refused_and_nothing_breaks(place: Site) -> None:
 def test_a_large_upload_costs_no_memory(place: Site) -> None:
     """64 MiB raise the API's peak by less than 32."""
     assert uploading.upload(place, 0, mib=64)["peak_rise_mib"] < 32
+
+
+def test_a_soak_ends_what_it_begins(place: Site) -> None:
+    """A dozen evaluations through a worker: each succeeds, and every process was looked at."""
+    seen = soak.soak(place, 120, count=12)
+    assert (seen["ended"], seen["failed"]) == (12, 0), seen
+    for looked in seen["along"].values():
+        assert min(looked.values()) > 0, seen
+    assert "api_mib" in promises.told("soak", "sqlite", seen, [])
+
+
+def test_a_soak_tells_what_grows_from_what_has_grown() -> None:
+    """Caches that are full by half time are no growth; ten kilobytes an evaluation are."""
+    full = [(at, {"api": Reading(100 * MIB + min(at, 4_000) * 10_000, 50, 0.0)}) for at in range(0, 10_000, 100)]
+    leaks = [(at, {"api": Reading(100 * MIB + at * 10_000, 50 + at // 1000, 0.0)}) for at in range(0, 10_000, 100)]
+    assert soak.growth(full, "api") == {"rss": 0.0, "descriptors": 0.0}
+    assert min(soak.growth(leaks, "api").values()) > soak.STEADY

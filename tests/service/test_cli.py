@@ -134,7 +134,7 @@ def test_score_prints_what_was_found(server, files, worker):
 def test_charts_are_kept_in_a_folder(server, files, worker, tmp_path):
     """Each analysis that was asked for, as numbers and as a picture."""
     thread = worker(answers.result(analyses=answers.analyses()))
-    asked = ("--analyses", "noise,classes", "--charts", tmp_path / "kept" / "here")
+    asked = ("--analyses", "noise", "--analyses", "classes", "--charts", tmp_path / "kept" / "here")
     result = lesion_apart("score", *files, "--server", server.address, *asked)
     thread.join()
     assert result.returncode == 0, result.stderr

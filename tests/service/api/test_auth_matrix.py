@@ -205,6 +205,10 @@ BODIES: dict[tuple[str, str], Callable[[World, str], dict[str, Any]]] = {
     ("/v1/policies", "post"): lambda _world, _tenant: {"json": _rules()},
     ("/v1/keys", "post"): lambda _world, _tenant: {"json": {"name": "new", "scopes": ["evaluations:read"]}},
 }
+# What a read must say besides its address to be one.
+QUERIES: dict[str, Callable[[World, str], dict[str, Any]]] = {
+    "/v1/evaluations/{id}/comparison.{kind}": lambda world, tenant: {"baseline": _evaluation(world, tenant)},
+}
 
 
 def scope(path: str, method: str) -> str | None:
@@ -236,7 +240,7 @@ def filled(path: str, method: str, id: str) -> str:
 def sent(world: World, path: str, method: str, tenant: str) -> dict[str, Any]:
     """A body for a route."""
     if method in ("get", "delete"):
-        return {}
+        return {"params": QUERIES[path](world, tenant)} if path in QUERIES else {}
     body = BODIES.get((path, method))
     return {"json": {}} if body is None else body(world, tenant)
 
@@ -358,6 +362,12 @@ def test_a_comparison_may_name_ones_own_evaluations_only(world):
         nobodys = world.ask(world.admins[b], "POST", "/v1/comparisons", json={**mine, side: unknown})
         assert foreign.status_code == 404
         assert foreign.text.replace(theirs, "ID") == nobodys.text.replace(unknown, "ID")
+    at = f"/v1/evaluations/{_finished(world, b)['candidate']}/comparison.csv"
+    foreign, nobodys = (
+        world.ask(world.admins[b], "GET", at, params={"baseline": baseline}) for baseline in (theirs, unknown)
+    )
+    assert foreign.status_code == 404
+    assert foreign.text.replace(theirs, "ID") == nobodys.text.replace(unknown, "ID")
 
 
 def _finished(world: World, tenant: str) -> dict[str, str]:

@@ -1,10 +1,18 @@
 """Comparisons over HTTP: the difference, its verdict, and every reason not to compare. Tests play the worker."""
 
+import csv
+import io
+import json
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
 from service.client import Client, Refused
+from service.commands import compare
 from tests.service.api.conftest import Api
 from tests.service.api.simulated import FRAGILE, ROBUST, SITES, evaluated
 from tests.service.scoring import simulation
@@ -90,6 +98,37 @@ def test_one_model_is_held_against_itself_on_examples_it_was_trained_on(api: Api
     assert "clamp (" in compared(api, unseen, clamped, memorisation=True).json()["detail"]
 
 
+def test_a_comparison_has_an_address_and_is_a_file(api: Api) -> None:
+    """As JSON what POST says; as CSV both scores, the difference and both curves; as pictures the same in words."""
+    one, other = (evaluated(api, net, name, precision=0.05) for net, name in ((ROBUST, b"one"), (FRAGILE, b"other")))
+    client = Client(http=api.client)
+    how: Any = {"max_drop": 0.02, "confidence": 0.9, "memorisation": None}
+    posted = compared(api, one, other, max_drop=0.02, confidence=0.9).json()
+    assert json.loads(client.comparison(one, other, **how)) == posted
+    rows = list(csv.DictReader(io.StringIO(client.comparison(one, other, "csv", **how).decode())))
+    assert [(row["side"], row["quantity"]) for row in rows[:3]] == [
+        ("baseline", "score"),
+        ("candidate", "score"),
+        ("difference", "score"),
+    ]
+    assert [float(rows[2][name]) for name in ("value", "low", "high")] == list(posted["difference"].values())
+    for side, id in (("baseline", one), ("candidate", other)):
+        curve = api.client.get(f"/v1/evaluations/{id}").json()["result"]["curve"]
+        told = [row for row in rows if (row["side"], row["quantity"]) == (side, "curve")]
+        assert [float(row["value"]) for row in told] == [point["value"] for point in curve]
+    drawn = client.comparison(one, other, "svg", **how)
+    said = " ".join(ElementTree.fromstring(drawn).itertext())
+    assert f"difference {posted['difference']['value']:+.3f}" in said
+    assert f"candidate, score {posted['candidate']['score']['value']:.3f}" in said
+    assert "The candidate is less robust, with 90% confidence" in said
+    assert drawn == client.comparison(one, other, "svg", **how)
+    with Image.open(io.BytesIO(client.comparison(one, other, "png"))) as picture:
+        assert len(picture.convert("RGB").getcolors(100_000) or []) > 50
+    lost = api.client.get(f"/v1/evaluations/{one}/comparison.svg")
+    assert (lost.status_code, lost.json()["type"]) == (422, "/problems/validation-error")
+    assert api.client.get(f"/v1/evaluations/{one}/comparison.svg?baseline={other}&drop=1").status_code == 422
+
+
 def test_no_score_no_difference(api: Api) -> None:
     """An evaluation whose score was refused has nothing to compare."""
     hopeless = simulation.needs("hopeless", SITES, chance=0.97, wrong=0.02)
@@ -117,3 +156,17 @@ def test_the_client_compares(api: Api) -> None:
     assert client.compare(one, other, max_drop=0.02).verdict == "fail"
     with pytest.raises(Refused, match="No such thing"):
         client.compare(one, "ev_none")
+
+
+def test_the_command_keeps_the_comparison(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`lesion compare --memorisation --charts FOLDER`: in the words of that, as CSV and as SVG."""
+    unseen = evaluated(api, FRAGILE, b"one", precision=0.05)
+    trained = evaluated(api, ROBUST, b"one", split="train", precision=0.05)
+    monkeypatch.setattr(compare, "reached", lambda *_: nullcontext(Client(http=api.client)))
+    folder = tmp_path / "new"
+    assert compare.run(compare.Order(unseen, trained, memorisation=True, charts=folder)) == 0
+    assert "trained on withstand more" in capsys.readouterr().out
+    assert (folder / "comparison.csv").read_text().startswith("side,quantity,fraction,")
+    assert "trained on withstand more" in " ".join((folder / "comparison.svg").read_text().split())
