@@ -45,6 +45,7 @@ def soak(place: Site, seconds: float, count: int = COUNT, workers: int = WORKERS
                 looked = time.monotonic()
                 samples.append((ended, {name: _alone(process) for name, process in processes.items()}))
     lasted = time.monotonic() - begun
+    assert samples, f"no evaluation ended within {seconds:.0f} s"
     grown = {name: growth(samples, name) for name in processes}
     return {
         "ended": ended,
