@@ -59,7 +59,10 @@ def tell(folder: Path, docs: Path) -> None:
     with (docs / "speed.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(
-            ["workload", "form", "who", "passes_a_second", "lowest", "highest", "measured", "batch", "peak_mib"]
+            [
+                *("workload", "form", "who", "passes_a_second", "lowest", "highest"),
+                *("measured", "batch", "peak_mib", "against_hooks"),
+            ]
         )
         writer.writerows(rows)
     drawing.draw(rows, curves, docs / "images" / "speed.svg")
@@ -214,7 +217,9 @@ class Figures:
                     peak = max(each["peak_mib"] for each in lines)
                     measured = sum(each["passes"] for each in lines)
                     ends = [round(each, 2) for each in (median(rates), min(rates), max(rates))]
-                    found.append([name, form, who, *ends, measured, lines[0].get("batch"), round(peak)])
+                    beside = self._ratio(who, "hooks", form)
+                    ratio = None if beside is None else round(beside, 2)
+                    found.append([name, form, who, *ends, measured, lines[0].get("batch"), round(peak), ratio])
         return found
 
 
