@@ -87,6 +87,9 @@ def checked(served: Served, examples: int, seed: int, slowest: float, folder: Pa
     ]
     command += ["--header", f"Authorization: Bearer {served.key}", "--request-timeout", str(2 * slowest)]
     command += ["--checks", "all", "--max-examples", str(examples), "--seed", str(seed), "--continue-on-failure"]
+    # A key that was revoked and a policy that was withdrawn are shown for good, as what they were. The stateful phase
+    # heeds this here alone, not in the file. That uploads are gone is tested in tests/service/api/test_deleting.py.
+    command += ["--exclude-checks", "use_after_free"]
     command += ["--max-response-time", str(slowest), "--generation-database", "none", "--no-color", *more]
     run = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, env={"PATH": os.defpath, "HOME": str(folder)}
