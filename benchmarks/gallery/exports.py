@@ -52,5 +52,5 @@ def torchscript(net: nn.Module, inputs: Sequence[Tensor], path: Path, scripted: 
     """Traced with these inputs, or scripted."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is deprecated, and so are its files, and people have them
-        made = torch.jit.script(net) if scripted else torch.jit.trace(net, tuple(inputs))  # type: ignore[no-untyped-call]
+        made = torch.jit.script(net) if scripted else torch.jit.trace(net, tuple(inputs))
         torch.jit.save(made, path)

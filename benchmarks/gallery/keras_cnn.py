@@ -6,10 +6,10 @@ from pathlib import Path
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # it tells of the GPUs that it misses
 
-import keras  # type: ignore[import-untyped]
+import keras
 import numpy as np
-import tensorflow  # type: ignore[import-untyped]
-import tf2onnx  # type: ignore[import-untyped]
+import tensorflow
+import tf2onnx
 
 from benchmarks.gallery import files, outside
 from benchmarks.gallery.pairs import Pair

@@ -43,8 +43,8 @@ def images(folder: Path, part: str) -> tuple[Floats, NDArray[np.int64]]:
     return x, labels.astype(np.int64)
 
 
-class Calibration(quantization.CalibrationDataReader):  # type: ignore[misc]
-    """Some training images, one at a time."""
+class Calibration:
+    """Some training images, one at a time: a `CalibrationDataReader`, which is whatever has `get_next`."""
 
     def __init__(self, x: Floats) -> None:
         self._rows = iter(x)
@@ -109,7 +109,7 @@ def _of_torch(net: nn.Module, folder: Path, x: Floats, y: NDArray[np.int64]) -> 
 
 
 def _script(path: Path) -> Any:
-    return torch.jit.load(path)  # type: ignore[no-untyped-call]
+    return torch.jit.load(path)
 
 
 def _of_onnx(folder: Path, x: Floats, y: NDArray[np.int64]) -> Iterator[Pair]:

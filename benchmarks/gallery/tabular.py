@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import rdata
-import skl2onnx  # type: ignore[import-untyped]
+import skl2onnx
 from numpy.typing import NDArray
-from sklearn.neural_network import MLPClassifier  # type: ignore[import-untyped]
-from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
-from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from benchmarks.gallery import files
 from benchmarks.gallery.pairs import Pair

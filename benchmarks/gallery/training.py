@@ -21,7 +21,7 @@ def train(net: nn.Module, inputs: Sequence[Tensor], labels: Tensor, epochs: int,
             rows = order[start : start + BATCH]
             loss = nn.functional.cross_entropy(net(*(each[rows] for each in inputs)), labels[rows])
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
     return net.eval()
