@@ -71,7 +71,7 @@ def _drawn(found: Comparison, results: tuple[Result, Result]) -> Iterator["Figur
 
 
 def _draw_curves(axes: "Axes", found: Comparison, results: tuple[Result, Result]) -> None:
-    bottom, top = reach(list(results))
+    bottom, top = reach(results)
     margin = 0.02 * (top - bottom)
     axes.set(xlim=(-0.01, 1.01), ylim=(bottom - margin, top + margin))
     axes.set(xlabel="fraction of units ablated", ylabel=metric(results[0]))

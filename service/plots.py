@@ -98,8 +98,8 @@ def _draw_curve(axes: "Axes", result: Result) -> None:
     if result.half_life is not None:
         half = result.chance + (result.intact.value - result.chance) / 2
         label = f"half-life {interval(result.half_life)}"
-        reach_of_it = arms(result.half_life)
-        axes.errorbar(result.half_life.value, half, xerr=reach_of_it, fmt="D", color=ORANGE, capsize=3, label=label)
+        at = result.half_life
+        axes.errorbar(at.value, half, xerr=arms(at), fmt="D", color=ORANGE, capsize=3, label=label)
     axes.legend(loc="best", fontsize=9, edgecolor="none", framealpha=0.85)
 
 
