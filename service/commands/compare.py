@@ -36,7 +36,7 @@ def run(order: Order) -> int:
         with reached(order.server, order.data, errors) as client:
             found = client.compare(order.baseline, order.candidate, **how)
             if order.charts is not None:
-                _keep(client, order, how)
+                _keep(client, order, order.charts, how)
     except (ClientError, CannotStartError, OSError) as error:
         errors.print(terminal.visible(str(error)), style="bold red", soft_wrap=True)
         return NOT_JUDGED
@@ -50,13 +50,12 @@ def run(order: Order) -> int:
     return DONE if found.verdict is None else CODES[found.verdict]
 
 
-def _keep(client: Client, order: Order, how: dict[str, float | None]) -> None:
+def _keep(client: Client, order: Order, folder: Path, how: dict[str, float | None]) -> None:
     """Write the comparison into the folder, as `comparison.csv` and `comparison.svg`."""
-    assert order.charts is not None, "asked for"
-    order.charts.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for kind in KEPT:
         drawn = client.comparison(order.baseline, order.candidate, kind, **how)
-        (order.charts / f"comparison.{kind}").write_bytes(drawn)
+        (folder / f"comparison.{kind}").write_bytes(drawn)
 
 
 def _print(found: Comparison) -> None:
