@@ -26,8 +26,8 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "svg.fonttype": "none",
-    "svg.hashsalt": "speed",
-}  # the same figures make the same file
+    "svg.hashsalt": "speed",  # the same figures make the same file
+}
 
 
 def draw(rows: Sequence[Sequence[Any]], curves: Mapping[str, Sequence[tuple[int, float, float]]], path: Path) -> None:
