@@ -1,10 +1,10 @@
 // Two evaluations held against each other: the difference with its interval, a verdict if asked for, both curves.
 
-import { download, key, read } from "./api.js";
+import { key, read } from "./api.js";
 import { bar, range } from "./bars.js";
 import { announce, el, fill } from "./dom.js";
 import { names } from "./names.js";
-import { badge, card, facts, line, problemBox } from "./pieces.js";
+import { badge, card, facts, files, line, problemBox } from "./pieces.js";
 import { drawn } from "./result.js";
 import { count, curl, interval, number, short } from "./words.js";
 
@@ -43,18 +43,15 @@ export async function comparison(main, signal, baseline, candidate) {
     el("div", { class: "heading" }, el("h1", {}, "Comparison"), el("a", { class: "button plain", href: `#/compare/${candidate}/${baseline}` }, "Swap the two")),
     el("div", { class: "columns even" }, side("Baseline", sides[0], before), side("Candidate", sides[1], after)),
     el("div", { class: "columns even" }, answer, card("Ask for a verdict", form)),
-    curves && card("Both curves", files(baseline, candidate), ...drawn(sides.map(({ result }, index) => ({ name: [before, after][index], result })))),
+    curves && card("Both curves", saved(baseline, candidate), ...drawn(sides.map(({ result }, index) => ({ name: [before, after][index], result })))),
     shell,
   );
   await compare();
 }
 
-/** Buttons that save the comparison as numbers or as a picture. */
-function files(baseline, candidate) {
-  const said = el("div", {});
-  const save = (kind) =>
-    el("button", { type: "button", class: "plain", "aria-label": `Save the comparison as ${kind.toUpperCase()}`, onclick: () => download(`/v1/evaluations/${encodeURIComponent(candidate)}/comparison.${kind}?baseline=${encodeURIComponent(baseline)}`, `comparison-${baseline}-${candidate}.${kind}`).catch((error) => fill(said, problemBox(error))) }, kind.toUpperCase());
-  return el("div", {}, el("div", { class: "row actions" }, ["csv", "svg", "png"].map(save)), said);
+function saved(baseline, candidate) {
+  const address = (kind) => `/v1/evaluations/${encodeURIComponent(candidate)}/comparison.${kind}?baseline=${encodeURIComponent(baseline)}`;
+  return files("the comparison", { csv: address("csv"), svg: address("svg"), png: address("png") }, `comparison-${baseline}-${candidate}`);
 }
 
 /** A name for each that tells them apart. */

@@ -1,6 +1,7 @@
 // Small pieces that several views show: states, verdicts, problems, lines to copy.
 
-import { el } from "./dom.js";
+import { download } from "./api.js";
+import { el, fill } from "./dom.js";
 
 const SIGNS = { pass: "✓", fail: "✕", inconclusive: "?", succeeded: "✓", failed: "✕", cancelled: "–", queued: "…", running: "▸" };
 
@@ -49,4 +50,12 @@ export function card(title, ...children) {
 /** Names and values, one a line. */
 export function facts(pairs) {
   return el("dl", { class: "facts" }, pairs.filter(Boolean).map(([name, value, note]) => el("div", {}, el("dt", {}, name), el("dd", {}, value, note && el("span", { class: "hint" }, ` ${note}`)))));
+}
+
+/** Buttons that save one thing as files of several kinds. addresses: by kind, such as csv. name: of the files. */
+export function files(what, addresses, name) {
+  const said = el("div", {});
+  const save = ([kind, address]) =>
+    el("button", { type: "button", class: "plain", "aria-label": `Save ${what} as ${kind.toUpperCase()}`, onclick: () => download(address, `${name}.${kind}`).catch((error) => fill(said, problemBox(error))) }, kind.toUpperCase());
+  return el("div", {}, el("div", { class: "row actions" }, Object.entries(addresses).map(save)), said);
 }

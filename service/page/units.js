@@ -1,9 +1,9 @@
 // What the analyses found of single units: how the layers are tuned, which units matter, and whether the two go together.
 
-import { download, read } from "./api.js";
+import { read } from "./api.js";
 import { chart, table } from "./chart.js";
 import { el, fill } from "./dom.js";
-import { card, problemBox } from "./pieces.js";
+import { card, files, problemBox } from "./pieces.js";
 import { scatter } from "./scatter.js";
 import { count, interval, number, plural } from "./words.js";
 
@@ -16,21 +16,15 @@ export function analysed(evaluation) {
   if (!analyses) return [];
   return [
     analyses.relation && related(evaluation),
-    analyses.importance && important(analyses.importance, files(evaluation, "importance")),
-    analyses.selectivity && tuned(analyses.selectivity, files(evaluation, "selectivity")),
-    analyses.targeted && targeted(analyses.targeted, files(evaluation, "targeted")),
-    analyses.classes && classes(analyses.classes, files(evaluation, "classes")),
-    analyses.noise && noisy(analyses.noise, files(evaluation, "noise")),
+    analyses.importance && important(analyses.importance, saved(evaluation, "importance")),
+    analyses.selectivity && tuned(analyses.selectivity, saved(evaluation, "selectivity")),
+    analyses.targeted && targeted(analyses.targeted, saved(evaluation, "targeted")),
+    analyses.classes && classes(analyses.classes, saved(evaluation, "classes")),
+    analyses.noise && noisy(analyses.noise, saved(evaluation, "noise")),
   ];
 }
 
-/** Buttons that save an analysis as numbers or as a picture. */
-function files({ id, links }, name) {
-  const said = el("div", {});
-  const save = (kind, address) =>
-    el("button", { type: "button", class: "plain", "aria-label": `Save ${name} as ${kind.toUpperCase()}`, onclick: () => download(address, `${id}-${name}.${kind}`).catch((error) => fill(said, problemBox(error))) }, kind.toUpperCase());
-  return el("div", {}, el("div", { class: "row actions" }, Object.entries(links.analyses[name]).map(([kind, address]) => save(kind, address))), said);
-}
+const saved = ({ id, links }, name) => files(name, links.analyses[name], `${id}-${name}`);
 
 function related(evaluation) {
   const { result, links } = evaluation;
@@ -42,7 +36,7 @@ function related(evaluation) {
     (units) => fill(panels, pictures(units, layers)),
     (error) => fill(panels, problemBox(error)),
   );
-  return card("Do selective units matter more?", el("p", { class: "meaning" }, finding), drawn, panels, files(evaluation, "relation"));
+  return card("Do selective units matter more?", el("p", { class: "meaning" }, finding), drawn, panels, saved(evaluation, "relation"));
 }
 
 async function everyUnit(address) {
