@@ -1,30 +1,40 @@
 """A TorchScript archive looked at from outside, before torch loads it: what it is, and what it was traced with."""
 
-import io
-import pickletools
 import re
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from worker.formats import zips
+import numpy as np
+
+from worker.formats import pickles, zips
 from worker.formats.refusals import Refused
 
 LARGEST = 2 * 1024**3 - 1  # bytes of all members; ONNX ends there too
 CODE_LIMIT = 64 * 1024**2  # bytes of its source
+PICKLE_LIMIT = 8 * 1024**2  # bytes of what says which attributes it has; their numbers lie elsewhere
 SHAPES_LIMIT = 1024**2  # bytes of the note of the inputs it was traced with
 RANK_LIMIT = 8
 REACHING_OUT = re.compile(rb"\b(?:from_file|torch\.save|torch\.load|__setstate__\(.*open)\b")
+PICKLES = {"data.pkl": "data", "constants.pkl": "constants"}  # each with the folder its tensors' storages lie in
 STORAGES = {
-    "torch FloatStorage": "float32",
-    "torch HalfStorage": "float16",
-    "torch DoubleStorage": "float64",
-    "torch LongStorage": "int64",
-    "torch IntStorage": "int32",
-    "torch ByteStorage": "uint8",
-    "torch CharStorage": "int8",
-    "torch BoolStorage": "bool",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "DoubleStorage": "float64",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ByteStorage": "uint8",
+    "CharStorage": "int8",
+    "BoolStorage": "bool",
+}
+BYTES = {name: np.dtype(dtype).itemsize for name, dtype in STORAGES.items()} | {
+    "BFloat16Storage": 2,
+    "ShortStorage": 2,
+    "ComplexFloatStorage": 8,
+    "ComplexDoubleStorage": 16,
+    "QInt8Storage": 1,
+    "QUInt8Storage": 1,
+    "QInt32Storage": 4,
 }
 EXPORT = (
     "Export the model to ONNX where its class is known:\n"
@@ -48,9 +58,11 @@ def inspected(file: IO[bytes]) -> list[Traced]:
     Executes nothing. Raises `Refused` if the file is no TorchScript, too large, or reaches for files.
     """
     with zips.refusing(_damaged), zipfile.ZipFile(file) as archive:
-        members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+        members = _members(archive)
         _check(members)
         _check_code(archive, members)
+        for name in PICKLES:
+            _check_storages(archive, members, name)
         note = members.get("traced_inputs.pkl")
         if note is None or note.file_size > SHAPES_LIMIT:
             return []
@@ -60,6 +72,20 @@ def inspected(file: IO[bytes]) -> list[Traced]:
 
 def _damaged(why: str) -> Refused:
     return Refused("model-malformed", f"The TorchScript file is no sound zip archive: {why}.")
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The members by name, without the folder that the first lies in: torch knows no others."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    folder = ""
+    for info in archive.infolist():
+        first, _, name = info.filename.partition("/")
+        folder = folder or first
+        if first == folder and name in members:
+            raise _damaged(f"it holds {name[:100]!r} twice")
+        if first == folder:
+            members[name] = info
+    return members
 
 
 def _check(members: dict[str, zipfile.ZipInfo]) -> None:
@@ -85,35 +111,32 @@ def _check_code(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -
                 raise Refused("operator-not-allowed", detail)
 
 
+def _check_storages(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str) -> None:
+    """Each storage is as large as the pickle says: torch (2.13) trusts that, reads on in memory, and crashes."""
+    if name not in members:
+        return  # torch says so
+    if members[name].file_size > PICKLE_LIMIT:
+        raise Refused("model-too-large", f"The TorchScript's {name} has more than {PICKLE_LIMIT:,} bytes.")
+    try:
+        storages = pickles.storages(archive.read(members[name]))
+    except ValueError as error:
+        raise Refused("model-malformed", f"The TorchScript's {name} is damaged: {error}.") from error
+    for storage in storages:
+        member = f"{PICKLES[name]}/{storage.key}"
+        wanted = storage.elements * BYTES.get(storage.kind, 1)
+        if member in members and members[member].file_size < wanted:
+            has = members[member].file_size
+            detail = f"The TorchScript's {member[:100]!r} has {has:,} bytes, and a tensor in it needs {wanted:,}."
+            raise Refused("model-malformed", detail)
+
+
 def _shapes(note: bytes) -> list[Traced]:
     try:
-        return list(_tensors(note))
-    except (ValueError, IndexError, StopIteration):
+        found = pickles.tensors(note)
+    except ValueError:
         return []  # a note of another kind
-
-
-def _tensors(note: bytes) -> Iterator[Traced]:
-    """Read the note's opcodes, in which a tensor is: its storage's type ... BINPERSID, offset, sizes, strides."""
-    memo: dict[int, str] = {}
-    last = dtype = ""
-    sizes: list[int] | None = None
-    for opcode, argument, _ in pickletools.genops(io.BytesIO(note)):
-        number = argument if isinstance(argument, int) else 0
-        match opcode.name:
-            case "GLOBAL":
-                last = str(argument)
-                dtype = STORAGES.get(last, dtype)
-            case "BINPUT" | "LONG_BINPUT":
-                memo[number] = last
-                continue
-            case "BINGET" | "LONG_BINGET":
-                dtype = STORAGES.get(memo.get(number, ""), dtype)
-            case "BINPERSID":
-                sizes = []
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" if sizes is not None:
-                sizes.append(number)
-            case "TUPLE" | "TUPLE1" | "TUPLE2" | "TUPLE3" | "EMPTY_TUPLE" if sizes is not None:
-                if dtype and len(sizes) <= RANK_LIMIT:
-                    yield Traced(dtype, tuple(sizes[1:]))  # the offset comes first
-                sizes = None
-        last = last if opcode.name == "GLOBAL" else ""
+    return [
+        Traced(STORAGES[tensor.storage.kind], tensor.shape)
+        for tensor in found
+        if tensor.storage.kind in STORAGES and len(tensor.shape) <= RANK_LIMIT
+    ]
