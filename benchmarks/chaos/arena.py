@@ -21,13 +21,18 @@ CHILD_MEMORY = 1024**3  # bytes of a compute process; more than any of the small
 
 @dataclass(frozen=True)
 class Options:
-    """What the command was asked for. seconds: after which a class adds no more faults, however few there were."""
+    """What the command was asked for.
+
+    seconds: after which a class adds no more faults, however few there were. under_way: evaluations kept under way
+    while workers are hurt. With no more than 2, one of the 3 workers is free to take up what another lost.
+    """
 
     seed: int
     database: str = "sqlite"
     lease: float = 2.0
     seconds: float = float("inf")
     folder: Path | None = None
+    under_way: int = 2
 
 
 @dataclass

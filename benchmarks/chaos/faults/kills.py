@@ -6,14 +6,14 @@ from contextlib import suppress
 import psutil
 
 from benchmarks.chaos.arena import Arena, Fault
-from benchmarks.chaos.faults.victims import SPARE, busy, hurt
+from benchmarks.chaos.faults.victims import busy, hurt
 from benchmarks.chaos.servers import Postgresql, until
 from benchmarks.chaos.stack import children, pools
 
 
 def workers(arena: Arena, count: int) -> None:
     """kill -9 of a worker's first process; its pool process and its child must die with it."""
-    with arena.feeding(SPARE):
+    with arena.feeding(arena.options.under_way):
         for _ in arena.turns(count):
             part, held = busy(arena)
             part.kill()
@@ -24,7 +24,7 @@ def workers(arena: Arena, count: int) -> None:
 
 def pool_processes(arena: Arena, count: int) -> None:
     """kill -9 of the process that drives an evaluation; its worker replaces it."""
-    with arena.feeding(SPARE):
+    with arena.feeding(arena.options.under_way):
         for _ in arena.turns(count):
             part, held = busy(arena)
             for pool in pools(part):
@@ -85,7 +85,7 @@ def sweepers(arena: Arena, count: int) -> None:
 
     The sweeper is a thread of the API's process. A thread cannot be killed by itself.
     """
-    with arena.feeding(SPARE):
+    with arena.feeding(arena.options.under_way):
         for _ in arena.turns(count):
             part, held = busy(arena)
             for api in arena.stack.apis:
@@ -119,7 +119,7 @@ def databases(arena: Arena, count: int) -> None:
 
 FAULTS = [
     Fault("worker", workers, "kill -9 of a worker", 50, 1000),
-    Fault("pool", pool_processes, "kill -9 of a worker's pool process", 5, 1000),
+    Fault("pool", pool_processes, "kill -9 of a worker's pool process", 50, 1000),
     Fault("child", compute_processes, "kill -9 of a compute process", 50, 1000),
     Fault("api", apis, "kill -9 of an API process", 50, 1000),
     Fault("broker", brokers, "kill -9 of Valkey", 50, 1000),

@@ -4,7 +4,7 @@ import signal
 from contextlib import suppress
 
 from benchmarks.chaos.arena import Arena, Fault
-from benchmarks.chaos.faults.victims import SPARE, busy, hurt
+from benchmarks.chaos.faults.victims import busy, hurt
 from benchmarks.chaos.servers import until
 
 # Python imports a module of this name at its start, from wherever PYTHONPATH says.
@@ -19,7 +19,7 @@ time.time_ns = lambda: _time_ns() + int(SHIFT * 1e9)
 
 def stopped(arena: Arena, count: int) -> None:
     """SIGSTOP of a whole worker for more than its lease, then CONT: another goes on, and the sleeper writes nothing."""
-    with arena.feeding(SPARE):
+    with arena.feeding(arena.options.under_way):
         for _ in arena.turns(count):
             part, held = busy(arena)
             part.signal(signal.SIGSTOP)

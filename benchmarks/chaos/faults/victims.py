@@ -7,7 +7,6 @@ from benchmarks.chaos.stack import Part, children, pools
 
 PATIENCE = 180.0  # seconds without a victim, after which something is wrong
 MOMENT = 1.0  # seconds, at most, between choice and blow: about what an evaluation lasts, so that any part is hit
-SPARE = 2  # evaluations under way where there are three workers: recovery must not mean waiting for a busy one
 Held = list[tuple[str, int, int]]  # evaluation, epoch, how many may share it
 
 
