@@ -39,8 +39,7 @@ class Measured:
     @property
     def alive(self) -> Bools:
         """Units that fire on some example."""
-        found: Bools = self.acts.any(axis=1)
-        return found
+        return np.asarray(self.acts.any(axis=1))
 
     def wrong(self, means: Floats) -> float:
         """Share of pairs of living units that stand in another order than on the whole dataset."""

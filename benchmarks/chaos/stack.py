@@ -192,7 +192,7 @@ class Stack:
 
         def all_there() -> bool:
             with self.broker.asked() as server:
-                return sum(client["cmd"] == "brpop" for client in server.client_list()) >= 1
+                return any(client["cmd"] == "brpop" for client in server.client_list())
 
         until(all_there, "workers wait for hints", seconds, pause=0.1)
 

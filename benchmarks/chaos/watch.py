@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,6 +79,10 @@ class Watch:
         """How many claims there ever were."""
         return int(self.rows("SELECT coalesce(sum(epoch), 0) FROM evaluations")[0][0])
 
+    def claimed_since(self, epochs: int) -> Callable[[], bool]:
+        """Was anything claimed beyond so many claims?"""
+        return lambda: self.epochs() > epochs
+
     def stored(self, evaluation: str) -> tuple[str, list[str]]:
         """An evaluation's result, and its chunks in order."""
         [[result]] = self.rows("SELECT result FROM evaluations WHERE id = :id", id=evaluation)
@@ -101,17 +105,21 @@ class Watch:
 
     def may_be_hurt(self, evaluation: str) -> bool:
         """Has no chunk of it lost so many workers, or crashed so often, that the next would rightly end it?"""
-        worst = self.rows(
+        [(losses, crashes)] = self.rows(
             "SELECT coalesce(max(losses), 0), coalesce(max(crashes), 0) FROM chunks "
             "WHERE evaluation = :id AND payload IS NULL",
             id=evaluation,
         )
-        return worst[0][0] < SPARED and worst[0][1] <= SPARED_CRASHES
+        return int(losses) < SPARED and int(crashes) <= SPARED_CRASHES
 
     def computed(self, evaluation: str) -> int:
         """How many chunks it has."""
         query = "SELECT count(*) FROM chunks WHERE evaluation = :id AND payload IS NOT NULL"
         return int(self.rows(query, id=evaluation)[0][0])
+
+    def has_computed(self, evaluation: str, chunks: int) -> Callable[[], bool]:
+        """Has it more chunks than this?"""
+        return lambda: self.computed(evaluation) > chunks
 
     def wound(self, evaluation: str, epoch: int, chunks: int | None = None) -> None:
         """From now on, until a new claim (or a new chunk), an evaluation is out of work."""

@@ -17,6 +17,7 @@ from service import problems
 from service.api.deps import Backends
 from service.app import create_app
 from service.settings import Settings
+from service.store.artifacts import Kind
 from service.store.tenants import DEFAULT
 from worker import inspector
 from worker.formats.refusals import Refused
@@ -76,10 +77,11 @@ class Requests(Reader):
                 [each for each in made if each.name == name]
                 for made, name in ((seeds.onnx_files(), "good"), (seeds.npz_files(), "plain"))
             )
-            for kind, placeholder, content in (
+            uploads: tuple[tuple[Kind, str, bytes], ...] = (
                 ("model", seeds.MODEL, tiny.data),
                 ("dataset", seeds.DATASET, sound.data),
-            ):
+            )
+            for kind, placeholder, content in uploads:
                 digest = self._client.post(f"/v1/{kind}s", content=content).json()["id"]
                 inspector.inspect(settings, backends.engine, backends.blobs, DEFAULT, kind, digest)
                 self._digests[placeholder] = digest

@@ -1,5 +1,6 @@
 """A run of cases through a reader: what each came to, what it took, and which failed."""
 
+import os
 import re
 import shutil
 import sys
@@ -187,7 +188,7 @@ def _of_words(error: Refused) -> str:
 def _computed(reader: Reader) -> float:
     """Seconds of processor time of a reader's children, or of this process if it has none."""
     total = 0.0
-    for process in [child.pid for child in reader.children.values()] or [None]:
+    for process in [child.pid for child in reader.children.values()] or [os.getpid()]:
         with suppress(psutil.NoSuchProcess):
             times = psutil.Process(process).cpu_times()
             total += times.user + times.system

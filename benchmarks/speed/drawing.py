@@ -22,7 +22,7 @@ SHORT = {"mlp": "MLP", "cnn": "CNN", "residual": "ResNet-20", "encoder": "encode
 # Okabe and Ito's: told apart with any kind of colour vision. One for each of NAMES, one for each network.
 WHO = ("#6B6B6B", "#56B4E9", "#E69F00", "#CC79A7", "#0072B2")
 WHICH = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "svg.fonttype": "none",

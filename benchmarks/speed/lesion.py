@@ -151,7 +151,7 @@ def _jobs(computing: Computing, course: Course, seconds: float) -> dict[str, Any
 @contextmanager
 def _computing(model: Path, dataset: Path, asked: dict[str, Any], place: Path) -> Iterator[Computing]:
     blobs = open_blobs(f"file://{place}/blobs")
-    digests = [_kept(blobs, place, "model", model), _kept(blobs, place, "dataset", dataset)]
+    digests = _kept(blobs, place, "model", model), _kept(blobs, place, "dataset", dataset)
     dataset.unlink()
     wanted = Config.model_validate(asked)
     claim = Claim("ev_1", DEFAULT, 1, "worker", *digests, wanted.model_dump_json(), 0.0)

@@ -157,22 +157,22 @@ class Acting(Block):
 
 
 def _mlp(net: Mlp) -> list[Place]:
-    return [Place(f"acts.{i}", layer.out_features, "features") for i, layer in enumerate(net.layers)]  # type: ignore[arg-type]
+    return [Place(f"acts.{i}", layer.out_features, "features") for i, layer in enumerate(net.layers)]
 
 
 def _cnn(net: Cnn) -> list[Place]:
-    return [Place(f"convs.{i}.act", each.norm.num_features, "channels") for i, each in enumerate(net.convs)]  # type: ignore[union-attr,arg-type]
+    return [Place(f"convs.{i}.act", each.norm.num_features, "channels") for i, each in enumerate(net.convs)]
 
 
 def _residual(net: Residual) -> list[Place]:
     """The stem, and of each branch its projection past it where there is one, its first and its second convolution."""
     found = [Place("stem.act", 16, "channels")]
     for index, branch in enumerate(net.branches):
-        units = branch.norm.num_features  # type: ignore[union-attr]
-        found.append(Place(f"branches.{index}.first.act", units, "channels"))  # type: ignore[arg-type]
-        found.append(Place(f"branches.{index}.norm", units, "channels"))  # type: ignore[arg-type]
+        units = branch.norm.num_features
+        found.append(Place(f"branches.{index}.first.act", units, "channels"))
+        found.append(Place(f"branches.{index}.norm", units, "channels"))
         if isinstance(branch.past, nn.Sequential):
-            found.append(Place(f"branches.{index}.past", units, "channels"))  # type: ignore[arg-type]
+            found.append(Place(f"branches.{index}.past", units, "channels"))
     return found
 
 

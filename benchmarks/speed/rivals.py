@@ -46,7 +46,7 @@ def lesions(form: Form, units: list[int]) -> list[list[NDArray[np.bool_]]]:
         total = sum(units)
         chosen = np.unique((np.arange(128) * GOLDEN % 1 * total).astype(np.int64))
         np.random.default_rng(0).shuffle(chosen)
-        return [alone.masks(units, np.array([unit])) for unit in chosen]  # type: ignore[misc]
+        return [alone.masks(units, np.array([unit])) for unit in chosen]
     design = Design(0, 1, tuple(units), "grid", separate=form == "layer", orderings=1)
     # Over a dataset of one example a chunk holds an ordering's fractions.
     chunks = [trials.draw(design, index) for index in range(trials.chunks(design) or 0)]

@@ -14,7 +14,7 @@ from benchmarks.zoo.rows import Row
 mpl.use("svg")
 from matplotlib import pyplot as plt
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "lesion",
     "svg.fonttype": "none",
     "font.size": 9,

@@ -70,7 +70,7 @@ def measured(folder: Path, recipe: Recipe) -> dict[str, float]:
 def folded(net: nn.Module) -> list[Layer]:
     """The affine maps of a network, each with the batch normalisation that follows it."""
     found: list[Layer] = []
-    for module in net:  # type: ignore[attr-defined]
+    for module in net:
         if isinstance(module, nn.Linear | nn.Conv2d):
             assert module.bias is not None
             stride = tuple(module.stride) if isinstance(module, nn.Conv2d) else None

@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ def train(folder: Path, recipes: list[Recipe]) -> None:
         )
 
 
-def make(folder: Path, recipe: Recipe) -> dict[str, object]:
+def make(folder: Path, recipe: Recipe) -> dict[str, Any]:
     """Train, export and measure one network. Returns its figures."""
     start = time.perf_counter()
     torch.manual_seed(recipe.seed)
@@ -85,7 +86,7 @@ def _epoch(
         rows = order[start : start + batch]
         loss = nn.functional.cross_entropy(net(x[rows]), y[rows])
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
 
 

@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -26,17 +27,10 @@ def cancels(arena: Arena, count: int) -> None:
             case 0:
                 arena.pause(0.0, 0.2)
             case 1:
-                until(lambda id=accepted.id: arena.watch.computed(id) > 3, "some chunks", 120)
+                until(arena.watch.has_computed(accepted.id, 3), "some chunks", 120)
             case 2:
                 most = len(arena.expected[accepted.case].chunks) - arena.drawn.randint(0, 3)
-                until(
-                    lambda id=accepted.id, most=most: (
-                        arena.watch.computed(id) >= most or arena.caller.state(id) in ENDED
-                    ),
-                    "the last chunks",
-                    120,
-                    0.002,
-                )
+                until(partial(_nearly_ended, arena, accepted.id, most), "the last chunks", 120, 0.002)
         begun = time.monotonic()
         status = arena.caller.cancel(accepted)
         outcomes[status] = outcomes.get(status, 0) + 1
@@ -46,6 +40,10 @@ def cancels(arena: Arena, count: int) -> None:
             until(lambda: not any(map(children, arena.stack.workers)), "the child is gone", 120)
             arena.recoveries.append(time.monotonic() - begun)
     arena.said.append(f"answers to the cancels, by status: {outcomes}")
+
+
+def _nearly_ended(arena: Arena, evaluation: str, chunks: int) -> bool:
+    return arena.watch.computed(evaluation) >= chunks or arena.caller.state(evaluation) in ENDED
 
 
 def between(arena: Arena, count: int) -> None:

@@ -24,7 +24,7 @@ def restarted(arena: Arena, count: int) -> None:
             arena.pause(0.0, 3.0)
             database.start_again()
             begun = time.monotonic()
-            until(lambda epochs=epochs: arena.watch.epochs() > epochs, "work is claimed again", 180, 0.05)
+            until(arena.watch.claimed_since(epochs), "work is claimed again", 180, 0.05)
             arena.recoveries.append(time.monotonic() - begun)
 
 
@@ -36,7 +36,7 @@ def locked(arena: Arena, count: int) -> None:
             _hold(arena)
             arena.faults += 1
             begun = time.monotonic()
-            until(lambda epochs=epochs: arena.watch.epochs() > epochs, "work is claimed again", 180, 0.05)
+            until(arena.watch.claimed_since(epochs), "work is claimed again", 180, 0.05)
             arena.recoveries.append(time.monotonic() - begun)
 
 

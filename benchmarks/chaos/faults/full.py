@@ -24,7 +24,7 @@ def full(part: str) -> Callable[[Arena, int], None]:
                 arena.pause(1.0, 5.0)
                 filler.unlink()
                 epochs = arena.watch.epochs()
-                until(lambda epochs=epochs: arena.watch.epochs() > epochs, "work goes on once there is room", 180, 0.1)
+                until(arena.watch.claimed_since(epochs), "work goes on once there is room", 180, 0.1)
 
     return run
 

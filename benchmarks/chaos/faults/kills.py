@@ -75,7 +75,7 @@ def brokers(arena: Arena, count: int) -> None:
             arena.stack.broker.start()
             begun = time.monotonic()
             if turn % 5 == 0:  # wait for the recovery now and then; most of the time, hit again before it
-                until(lambda epochs=epochs: arena.watch.epochs() > epochs, "work is claimed again", 120, 0.05)
+                until(arena.watch.claimed_since(epochs), "work is claimed again", 120, 0.05)
                 arena.recoveries.append(time.monotonic() - begun)
             arena.pause(0.0, 0.5)
 
@@ -112,7 +112,7 @@ def databases(arena: Arena, count: int) -> None:
             arena.pause(0.0, 1.0)
             database.start_again()
             begun = time.monotonic()
-            until(lambda epochs=epochs: arena.watch.epochs() > epochs, "work is claimed again", 120, 0.05)
+            until(arena.watch.claimed_since(epochs), "work is claimed again", 120, 0.05)
             arena.recoveries.append(time.monotonic() - begun)
             arena.pause(0.0, 0.5)
 

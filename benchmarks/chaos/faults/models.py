@@ -68,7 +68,7 @@ def poison(arena: Arena, count: int) -> None:
     for _ in arena.turns(count):
         accepted = arena.caller.submit(arena.cases[0])
         accepted.may_fail_as = "model-crashed"
-        until(lambda id=accepted.id: arena.watch.computed(id) > 2, "some chunks", 120, 0.01)
+        until(arena.watch.has_computed(accepted.id, 2), "some chunks", 120, 0.01)
         killed: set[psutil.Process] = set()
         deadline = time.monotonic() + 180
         while arena.caller.state(accepted.id) not in ENDED and time.monotonic() < deadline:

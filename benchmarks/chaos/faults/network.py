@@ -22,7 +22,7 @@ def flushed(arena: Arena, count: int) -> None:
                 server.flushall()
             arena.faults += 1
             begun = time.monotonic()
-            until(lambda epochs=epochs: arena.watch.epochs() > epochs, "work is claimed again", 120, 0.05)
+            until(arena.watch.claimed_since(epochs), "work is claimed again", 120, 0.05)
             arena.recoveries.append(time.monotonic() - begun)
             arena.pause(0.0, 1.0)
 
