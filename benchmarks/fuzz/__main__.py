@@ -4,12 +4,14 @@ import argparse
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from benchmarks.fuzz import campaign, cases
 from benchmarks.fuzz.campaign import Outcome, Tally
 from benchmarks.fuzz.seeds import Seed
+
+PROGRESS_SECONDS = 60.0
 
 
 def main() -> None:
@@ -44,8 +46,16 @@ def _spread(form: str, seed: int, numbers: range, processes: int, keep: Path) ->
 
     count = 1 if form in ("json", "form") else processes
     shares: Sequence[range] = [numbers[place::count] for place in range(count)]
+    tallies = [Tally(form) for _ in shares]
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(lambda share: campaign.run(form, seed, share, told), shares))
+        pairs = zip(tallies, shares, strict=True)
+        runs = [pool.submit(campaign.run, tally, seed, share, told) for tally, share in pairs]
+        while wait(runs, PROGRESS_SECONDS).not_done:
+            done, failed = (sum(each) for each in zip(*((t.total, len(t.faults)) for t in tallies), strict=True))
+            print(f"  {done:,} of {len(numbers):,}, {failed} failed", flush=True)
+        for run in runs:
+            run.result()
+    return tallies
 
 
 def _told(form: str, tallies: list[Tally], seconds: float, reasons: int) -> int:

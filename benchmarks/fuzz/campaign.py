@@ -111,10 +111,13 @@ class Tally:
 
 
 def run(
-    form: str, seed: int, numbers: Iterable[int], told: Callable[[int, Seed, Outcome], None] | None = None
+    tally: Tally, seed: int, numbers: Iterable[int], told: Callable[[int, Seed, Outcome], None] | None = None
 ) -> Tally:
-    """Run these cases; told: is called for each that failed, once it was tried again in a fresh process."""
-    tally, folder = Tally(form), Path(tempfile.mkdtemp(prefix="lesion-fuzz-"))
+    """Run these cases of the tally's format, and count them there.
+
+    told: is called for each that failed, once it was tried again in a fresh process.
+    """
+    form, folder = tally.form, Path(tempfile.mkdtemp(prefix="lesion-fuzz-"))
     try:
         reader = READERS[form](folder)
         for number in numbers:

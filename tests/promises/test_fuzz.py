@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.fuzz import campaign, cases, seeds
+from benchmarks.fuzz.campaign import Tally
 from benchmarks.fuzz.readers import Datasets
 from benchmarks.fuzz.seeds import Seed
 from tests.worker.formats.reading import reading, wanted
@@ -22,7 +23,7 @@ DEEP = 0.2  # of the cases come past the outermost parser at least; of most form
 @pytest.mark.parametrize("form", cases.FORMATS)
 def test_damaged_files_get_a_verdict(form: str) -> None:
     """Accepted, or refused in words that may be shown: no crash, no time, no memory, no file beyond what there is."""
-    tally = campaign.run(form, SEED, range(CASES.get(form, OTHERS)))
+    tally = campaign.run(Tally(form), SEED, range(CASES.get(form, OTHERS)))
     assert not tally.faults, [f"case {number}: {outcome.fault}" for number, outcome in tally.faults]
     assert tally.words["accepted"] > 0, "sound files are among them"
     assert tally.shallow < (1 - DEEP) * tally.total, "most refusals come from the outermost parser"
