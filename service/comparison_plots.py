@@ -1,6 +1,5 @@
-"""Two evaluations side by side as SVG, PNG or CSV: equal results give equal bytes."""
+"""Two evaluations side by side as SVG or PNG: equal results give equal bytes."""
 
-import csv as csv_format
 import io
 import textwrap
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from service.measures import metric, reach
-from service.plots import BLUE, DRAWING, GREY, ORANGE, STYLE, arms, interval, plain
+from service.plots import BLUE, DRAWING, GREY, ORANGE, STYLE, arms, curve, interval, plain
 from service.schemas import Comparison, Estimate, Result, Side
 
 if TYPE_CHECKING:
@@ -17,23 +16,6 @@ if TYPE_CHECKING:
 
 WIDTH = 100  # characters of a line of the summary
 LOOKS = (("baseline", BLUE, "-"), ("candidate", ORANGE, "--"))
-
-
-def csv(found: Comparison, baseline: Result, candidate: Result) -> str:
-    """Lines of side, quantity, fraction, value, low, high, trials: both scores, their difference, then both curves.
-
-    The fraction is empty for what is no point of a curve. Numbers read back exactly.
-    """
-    text = io.StringIO()
-    lines = csv_format.writer(text, lineterminator="\n")
-    lines.writerow(["side", "quantity", "fraction", "value", "low", "high", "trials"])
-    scores = found.baseline.score, found.candidate.score, found.difference
-    for side, score in zip(("baseline", "candidate", "difference"), scores, strict=True):
-        lines.writerow([side, "score", "", score.value, score.low, score.high, found.trials])
-    for side, result in (("baseline", baseline), ("candidate", candidate)):
-        for point in result.curve:
-            lines.writerow([side, "curve", point.fraction, point.value, point.low, point.high, point.trials])
-    return text.getvalue()
 
 
 def svg(found: Comparison, baseline: Result, candidate: Result) -> bytes:
@@ -77,11 +59,7 @@ def _draw_curves(axes: "Axes", found: Comparison, results: tuple[Result, Result]
     axes.set(xlabel="fraction of units ablated", ylabel=metric(results[0]))
     scores = found.baseline.score, found.candidate.score
     for (side, colour, line), result, score in zip(LOOKS, results, scores, strict=True):
-        x = [point.fraction for point in result.curve]
-        label = f"{side}, score {interval(score)}"
-        axes.plot(x, [point.value for point in result.curve], line, color=colour, linewidth=2, label=label)
-        low, high = [point.low for point in result.curve], [point.high for point in result.curve]
-        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        curve(axes, result, f"{side}, score {interval(score)}", colour, line)
     for chance in sorted({result.chance for result in results}):
         axes.axhline(chance, color=GREY, linestyle=":", linewidth=1, label=f"chance {chance:.3f}")
     axes.legend(loc="best", fontsize=9, edgecolor="none", framealpha=0.85)

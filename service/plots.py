@@ -84,11 +84,7 @@ def _draw_curve(axes: "Axes", result: Result) -> None:
     margin = 0.02 * (top - bottom)
     axes.set(xlim=(-0.01, 1.01), ylim=(bottom - margin, top + margin), xlabel="fraction of units ablated", ylabel=name)
     if result.curve:
-        x = [p.fraction for p in result.curve]
-        label = f"{name}, with its {_confidence(result)} interval"
-        axes.plot(x, [p.value for p in result.curve], color=BLUE, linewidth=2, label=label)
-        low, high = [p.low for p in result.curve], [p.high for p in result.curve]
-        axes.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0)
+        curve(axes, result, f"{name}, with its {_confidence(result)} interval", BLUE)
     else:
         why = result.score_refused or "there is no curve over several sites; see the sites on the right"
         axes.text(0.5, 0.5, f"No curve: {plain(why)}", ha="center", wrap=True, parse_math=False)
@@ -101,6 +97,14 @@ def _draw_curve(axes: "Axes", result: Result) -> None:
         at = result.half_life
         axes.errorbar(at.value, half, xerr=arms(at), fmt="D", color=ORANGE, capsize=3, label=label)
     axes.legend(loc="best", fontsize=9, edgecolor="none", framealpha=0.85)
+
+
+def curve(axes: "Axes", result: Result, label: str, colour: str, line: str = "-") -> None:
+    """A result's curve, and its interval as a band. line: matplotlib's word for its style."""
+    x = [point.fraction for point in result.curve]
+    axes.plot(x, [point.value for point in result.curve], line, color=colour, linewidth=2, label=label)
+    low, high = [point.low for point in result.curve], [point.high for point in result.curve]
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
 def _draw_layers(axes: "Axes", layers: list[Layer], left_out: int) -> None:

@@ -1,11 +1,10 @@
 """GET of an evaluation compared with another, as a file or a picture. Nothing is stored."""
 
-import json
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from service import compared, comparing, comparison_plots, problems, schemas
+from service import compared, comparing, comparison_plots, comparison_tables, problems, schemas
 from service.api.deps import Caller, ReadDb, documented, may
 from service.api.media import MEDIA, described
 
@@ -35,9 +34,9 @@ def comparison(
     drawn: str | bytes
     match kind:
         case "json":
-            drawn = json.dumps(found.model_dump(mode="json"))
+            drawn = found.model_dump_json()
         case "csv":
-            drawn = comparison_plots.csv(found, baseline.result, candidate.result)
+            drawn = comparison_tables.csv(found, baseline.result, candidate.result)
         case "svg":
             drawn = comparison_plots.svg(found, baseline.result, candidate.result)
         case "png":

@@ -156,7 +156,7 @@ class Network:
         batches.fill(part, self.tails(inputs))
         try:
             return flops.multiply_adds(part)
-        except Exception:
+        except Exception:  # a part has wirings that no whole network has; it only isn't shared then
             return None
 
     def written_batches(self) -> list[int]:
