@@ -47,9 +47,9 @@ speed: ## Lesion beside a loop over hooks, onnxruntime, Captum and nnsight; figu
 	.venv/bin/python -P -m benchmarks.speed run build/speed $(OPTIONS)
 	.venv/bin/python -P -m benchmarks.speed tell build/speed
 
-machine: ## the store's state machine, 2,000 runs of 60 steps on both databases; half an hour
+machine: ## the store's state machine, 2,000 runs of 60 steps on both databases; half an hour; OPTIONS="--hypothesis-seed=7"
 	scripts/setup
-	.venv/bin/python -P -m pytest -q -n 0 --hypothesis-profile=long --hypothesis-show-statistics \
+	.venv/bin/python -P -m pytest -q -n 0 --hypothesis-profile=long --hypothesis-show-statistics $(OPTIONS) \
 		tests/service/store/test_state_machine.py
 
 examples: ## train the two shipped networks again; needs PYTHON=one with torch, see examples/README.md
