@@ -15,6 +15,7 @@ from benchmarks.chaos.stack import Stack
 from benchmarks.chaos.watch import Watch
 from benchmarks.chaos.work import Caller, Case, Expected, Feeder, Ledger, cases, references
 
+AGAIN_SECONDS = 180.0  # for the first claim after a fault
 HEAL_SECONDS = 300.0  # for the last wounds of a class
 CHILD_MEMORY = 1024**3  # bytes of a compute process; more than any of the small networks needs
 
@@ -67,6 +68,12 @@ class Arena:
     def pause(self, least: float, most: float) -> None:
         """A moment, at random."""
         time.sleep(self.drawn.uniform(least, most))
+
+    def claimed_again(self, epochs: int) -> None:
+        """Wait until there are more claims than there were, and count the time as a recovery's."""
+        begun = time.monotonic()
+        until(self.watch.claimed_since(epochs), "work is claimed again", AGAIN_SECONDS, 0.05)
+        self.recoveries.append(time.monotonic() - begun)
 
     def promise(self, kept: bool, sentence: str) -> None:
         """Note a promise that was broken."""

@@ -1,31 +1,40 @@
-"""A database that is restarted, or locked."""
+"""A database that is killed, restarted, or locked."""
 
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 
 from sqlalchemy import text
 
 from benchmarks.chaos.arena import Arena, Fault
-from benchmarks.chaos.servers import Postgresql, until
+from benchmarks.chaos.servers import Postgresql
 
 LOCKED_SECONDS = 10.0
 
 
+def killed(arena: Arena, count: int) -> None:
+    """kill -9 of PostgreSQL."""
+    _away(arena, count, Postgresql.kill, 1.0)
+
+
 def restarted(arena: Arena, count: int) -> None:
     """PostgreSQL is stopped under everyone, and comes back."""
+    _away(arena, count, Postgresql.end, 3.0)
+
+
+def _away(arena: Arena, count: int, how: Callable[[Postgresql], None], longest: float) -> None:
     database = arena.stack.database
     assert isinstance(database, Postgresql)
     with arena.feeding():
         for _ in arena.turns(count):
             epochs = arena.watch.epochs()
-            database.end()
+            how(database)
             arena.faults += 1
-            arena.pause(0.0, 3.0)
+            arena.pause(0.0, longest)
             database.start_again()
-            begun = time.monotonic()
-            until(arena.watch.claimed_since(epochs), "work is claimed again", 180, 0.05)
-            arena.recoveries.append(time.monotonic() - begun)
+            arena.claimed_again(epochs)
+            arena.pause(0.0, 0.5)
 
 
 def locked(arena: Arena, count: int) -> None:
@@ -35,9 +44,7 @@ def locked(arena: Arena, count: int) -> None:
             epochs = arena.watch.epochs()
             _hold(arena)
             arena.faults += 1
-            begun = time.monotonic()
-            until(arena.watch.claimed_since(epochs), "work is claimed again", 180, 0.05)
-            arena.recoveries.append(time.monotonic() - begun)
+            arena.claimed_again(epochs)
 
 
 def _hold(arena: Arena) -> None:
@@ -55,6 +62,7 @@ def _hold(arena: Arena) -> None:
 
 
 FAULTS = [
+    Fault("postgresql", killed, "kill -9 of PostgreSQL", 5, 100, databases=("postgresql",)),
     Fault("restart-db", restarted, "PostgreSQL restarted", 2, 20, databases=("postgresql",)),
     Fault("lock-db", locked, "the database locked for 10 s", 1, 20),
 ]

@@ -7,7 +7,7 @@ import psutil
 
 from benchmarks.chaos.arena import Arena, Fault
 from benchmarks.chaos.faults.victims import busy, hurt
-from benchmarks.chaos.servers import Postgresql, until
+from benchmarks.chaos.servers import until
 from benchmarks.chaos.stack import children, pools
 
 
@@ -73,10 +73,8 @@ def brokers(arena: Arena, count: int) -> None:
             arena.pause(0.0, 0.5)
             epochs = arena.watch.epochs()
             arena.stack.broker.start()
-            begun = time.monotonic()
             if turn % 5 == 0:  # wait for the recovery now and then; most of the time, hit again before it
-                until(arena.watch.claimed_since(epochs), "work is claimed again", 120, 0.05)
-                arena.recoveries.append(time.monotonic() - begun)
+                arena.claimed_again(epochs)
             arena.pause(0.0, 0.5)
 
 
@@ -100,23 +98,6 @@ def sweepers(arena: Arena, count: int) -> None:
     arena.said.append("the sweeper is a thread of the API: it dies with that process, not by itself")
 
 
-def databases(arena: Arena, count: int) -> None:
-    """kill -9 of PostgreSQL."""
-    database = arena.stack.database
-    assert isinstance(database, Postgresql)
-    with arena.feeding():
-        for _ in arena.turns(count):
-            epochs = arena.watch.epochs()
-            database.kill()
-            arena.faults += 1
-            arena.pause(0.0, 1.0)
-            database.start_again()
-            begun = time.monotonic()
-            until(arena.watch.claimed_since(epochs), "work is claimed again", 120, 0.05)
-            arena.recoveries.append(time.monotonic() - begun)
-            arena.pause(0.0, 0.5)
-
-
 FAULTS = [
     Fault("worker", workers, "kill -9 of a worker", 50, 1000),
     Fault("pool", pool_processes, "kill -9 of a worker's pool process", 50, 1000),
@@ -124,5 +105,4 @@ FAULTS = [
     Fault("api", apis, "kill -9 of an API process", 50, 1000),
     Fault("broker", brokers, "kill -9 of Valkey", 50, 1000),
     Fault("sweeper", sweepers, "kill -9 of all API processes, and a worker", 3, 100),
-    Fault("postgresql", databases, "kill -9 of PostgreSQL", 5, 100, databases=("postgresql",)),
 ]

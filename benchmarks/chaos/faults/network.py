@@ -21,9 +21,7 @@ def flushed(arena: Arena, count: int) -> None:
             with arena.stack.broker.asked() as server:
                 server.flushall()
             arena.faults += 1
-            begun = time.monotonic()
-            until(arena.watch.claimed_since(epochs), "work is claimed again", 120, 0.05)
-            arena.recoveries.append(time.monotonic() - begun)
+            arena.claimed_again(epochs)
             arena.pause(0.0, 1.0)
 
 
