@@ -95,7 +95,8 @@ def _pt2(file: IO[bytes]) -> Converted:
         model = torch.onnx.export(program, dynamo=True, verbose=False, verify=False).model_proto
         onnx = model.SerializeToString()
     original = _running(program)
-    programs.refuse_training(original)
+    with _refusing("torch cannot run the .pt2"):
+        programs.refuse_training(original)
     return programs.checked(original, onnx, _report("pt2", "dynamo", onnx))
 
 
@@ -158,13 +159,14 @@ def _inputs(program: Any, names: Sequence[str], wanted: int) -> tuple[Input, ...
 
 def _script(file: IO[bytes], hints: Sequence[Mapping[str, Any]]) -> Converted:
     traced = torchscript.inspected(file)
-    file.seek(0)
+    archive = io.BytesIO(torchscript.rebuilt(file))
     with _refusing("torch cannot load the TorchScript", "model-malformed"):
-        module = torch.jit.load(file, map_location="cpu")
+        module = torch.jit.load(archive, map_location="cpu")
     refusal: Refused | None = None
     for original in itertools.islice(_settled(module, traced, hints), CONVERSIONS):
-        programs.refuse_training(original)
-        module.eval()
+        with _refusing("torch cannot run the TorchScript"):
+            programs.refuse_training(original)
+            module.eval()
         for exporter, export in _exporters(module, original):
             try:
                 with _refusing("torch cannot export the TorchScript to ONNX"):

@@ -1,5 +1,9 @@
-"""A TorchScript archive looked at from outside, before torch loads it: what it is, and what it was traced with."""
+"""A TorchScript archive looked at from outside, and put together again with nothing but what torch needs of it.
 
+No torch here. What torch gets to see are the members that were looked at, in an archive of our own.
+"""
+
+import io
 import re
 import zipfile
 from dataclasses import dataclass
@@ -17,6 +21,9 @@ SHAPES_LIMIT = 1024**2  # bytes of the note of the inputs it was traced with
 RANK_LIMIT = 8
 REACHING_OUT = re.compile(rb"\b(?:from_file|torch\.save|torch\.load|__setstate__\(.*open)\b")
 PICKLES = {"data.pkl": "data", "constants.pkl": "constants"}  # each with the folder its tensors' storages lie in
+# What torch runs. Left out are, among others, notes of where code came from (.debug_pkl): torch 2.13 reads them when it
+# has a fault to tell, and ends the process if they are damaged.
+NEEDED = re.compile(r"(?:data|constants)(?:\.pkl|/[^/]+)|code/.+\.py|version|\.data/version|byteorder", re.DOTALL)
 STORAGES = {
     "FloatStorage": "float32",
     "HalfStorage": "float16",
@@ -68,6 +75,16 @@ def inspected(file: IO[bytes]) -> list[Traced]:
             return []
         with archive.open(note) as opened:
             return _shapes(opened.read(SHAPES_LIMIT))
+
+
+def rebuilt(file: IO[bytes]) -> bytes:
+    """An archive of our own with the members that torch needs. Raises `Refused` if one cannot be read."""
+    out = io.BytesIO()
+    with zips.refusing(_damaged), zipfile.ZipFile(file) as archive, zipfile.ZipFile(out, "w") as copy:
+        for name, member in _members(archive).items():
+            if NEEDED.fullmatch(name):
+                copy.writestr(f"model/{name}", archive.read(member))
+    return out.getvalue()
 
 
 def _damaged(why: str) -> Refused:

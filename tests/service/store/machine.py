@@ -546,5 +546,5 @@ class StoreMachine(RuleBasedStateMachine):
                 count = self.known[evaluation].prefix()
                 while (held := chunks.hold(db, claim, count, MOST, 1)) is not None:
                     chunks.add_chunk(db, claim, held.index, {"index": held.index})
-                count = len(chunks.computed(db, claim, 0))
+                count = len(chunks.stored(db, claim.evaluation))
                 evaluations.finish(db, claim, json.dumps({"chunks": count}), count)

@@ -197,6 +197,18 @@ def test_what_a_caller_nests_is_not_imported(honest: Members) -> None:
     assert convert(packed(changed(honest, PROGRAM, nested)), "pt2").report["agreement"] == 1
 
 
+def test_a_trace_of_calls_in_the_wrong_place_is_not_shown(honest: Members) -> None:
+    """It has paths of the machine that exported, and nobody who reads a refusal needs them."""
+
+    def misplace(program: Any) -> None:
+        first(program)["notes"] = {"stack_trace": 'File "/home/me/net.py", line 24, in forward'}
+
+    with pytest.raises(Refused) as refused:
+        pt2.rebuilt(packed(changed(honest, PROGRAM, misplace)))
+    assert refused.value.kind == "model-malformed"
+    assert "/home/me" not in refused.value.detail
+
+
 def test_weights_that_are_not_there_are_not_made_up(honest: Members) -> None:
     """An empty member with large sizes would become as many zeros."""
 

@@ -98,6 +98,20 @@ def test_a_member_that_is_there_twice_is_refused(tmp_path: Path) -> None:
         torchscript.inspected(file)
 
 
+def test_torch_gets_what_it_needs_and_nothing_else(tmp_path: Path) -> None:
+    """No notes of where code came from, which end the process if they are damaged; the rest to the byte."""
+    path = save(Kinds(), "traced", tmp_path / "net.pt", (torch.ones(5, 2),))
+    with path.open("rb") as file:
+        made = io.BytesIO(torchscript.rebuilt(file))
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(made) as new:
+        before = {name.partition("/")[2]: old.read(name) for name in old.namelist()}
+        after = {name.partition("/")[2]: new.read(name) for name in new.namelist()}
+    left_out = before.keys() - after.keys()
+    assert after.items() <= before.items()
+    assert any(name.endswith(".debug_pkl") for name in left_out)
+    assert not [name for name in left_out if name.endswith(".py") or name.startswith(("data", "constants", "version"))]
+
+
 def test_a_note_that_is_none_is_left_alone(tmp_path: Path) -> None:
     """Whatever lies where the shapes should be, the answer is that there are none."""
     path = save(made(Mlp), "traced", tmp_path / "net.pt", example(Mlp))
