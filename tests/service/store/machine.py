@@ -490,9 +490,9 @@ class StoreMachine(RuleBasedStateMachine):
         with transaction(self.engine) as db:
             found = evaluations.neglected(db, PATIENCE, 1000)
         assert dict(found) == waiting
-        for evaluation, missing in found:
+        for evaluation in [each for each in self.known if each in waiting]:  # the database's own order is any, on a tie
             self.known[evaluation].due = False
-            self.hints += [evaluation] * missing
+            self.hints += [evaluation] * waiting[evaluation]
 
     # What always holds
 
