@@ -16,7 +16,7 @@ def line(outcome: Outcome) -> str:
     """A row of the table."""
     found, recoveries = outcome.verdict, outcome.recoveries
     times = [quantile(recoveries, 0.5), quantile(recoveries, 0.99), max(recoveries, default=math.nan)]
-    shown = "".join("     -" if math.isnan(each) else f"{each:6.2f}" for each in times)
+    shown = "".join("     -" if math.isnan(each) else f" {each:5.2f}" for each in times)
     return (
         f"{outcome.fault:16} {outcome.options.database:11} {outcome.faults:6} {outcome.accepted:8} {len(found.lost):5} "
         f"{len(found.doubled):7} {len(found.stale):5} {len(found.orphans):7}        {shown} {outcome.seconds:8.0f}"
