@@ -51,7 +51,7 @@ def _spread(form: str, seed: int, numbers: range, processes: int, keep: Path) ->
         pairs = zip(tallies, shares, strict=True)
         runs = [pool.submit(campaign.run, tally, seed, share, told) for tally, share in pairs]
         while wait(runs, PROGRESS_SECONDS).not_done:
-            done, failed = (sum(each) for each in zip(*((t.total, len(t.faults)) for t in tallies), strict=True))
+            done, failed = sum(each.total for each in tallies), sum(len(each.faults) for each in tallies)
             print(f"  {done:,} of {len(numbers):,}, {failed} failed", flush=True)
         for run in runs:
             run.result()
