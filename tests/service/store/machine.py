@@ -490,9 +490,9 @@ class StoreMachine(RuleBasedStateMachine):
         with transaction(self.engine) as db:
             found = evaluations.neglected(db, PATIENCE, 1000)
         assert dict(found) == waiting
-        for evaluation in [each for each in self.known if each in waiting]:  # the database's own order is any, on a tie
+        for evaluation, missing in waiting.items():  # in our order: the database's own is any, on a tie
             self.known[evaluation].due = False
-            self.hints += [evaluation] * waiting[evaluation]
+            self.hints += [evaluation] * missing
 
     # What always holds
 
