@@ -56,10 +56,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--lease", type=float, default=2.0, help="seconds; the service's own default is 30")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="after which a class adds no more faults")
-    about = (
-        "evaluations at a time while workers are hurt; with more than 2, more of them, and recovery means queueing too"
+    parser.add_argument(
+        "--under-way", type=int, default=2, metavar="N", help="evaluations at a time while workers are hurt"
     )
-    parser.add_argument("--under-way", type=int, default=2, metavar="N", help=about)
     parser.add_argument("--folder", type=Path, help="where the service keeps its files (default: a temporary folder)")
     parser.add_argument("--out", type=Path, default=Path("chaos.jsonl"), help="file that JSON lines are appended to")
     return parser.parse_args()
