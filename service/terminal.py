@@ -1,5 +1,7 @@
 """What the command line shows: progress, a summary, curves. Plain text where there is no terminal or no colour."""
 
+import json
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +33,11 @@ Show = Callable[[str, Evaluation], None]
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout or stderr. Rich heeds NO_COLOR, TERM and whether there is a terminal at all."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def print_json(told: Any) -> None:
+    """JSON to stdout as it is: a console would wrap it."""
+    sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
 
 
 def number(estimate: Estimate | None) -> str:

@@ -1,6 +1,5 @@
 """`lesion compare`: is one evaluation's model more robust than another's, and by how much?"""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +42,7 @@ def run(order: Order) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     if order.as_json:
-        # To stdout as it is: a console would wrap it.
-        print(json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False))  # noqa: T201
+        terminal.print_json(found.model_dump(mode="json"))
     else:
         _print(found)
     return DONE if found.verdict is None else CODES[found.verdict]

@@ -1,6 +1,5 @@
 """`lesion inspect`: one upload, looked at by a worker, and what was found in it as tables."""
 
-import json
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,8 +43,7 @@ def run(order: Order) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     if order.as_json:
-        # To stdout as it is: a console would wrap it.
-        print(json.dumps(answer.model_dump(mode="json"), indent=2, ensure_ascii=False))  # noqa: T201
+        terminal.print_json(answer.model_dump(mode="json"))
     else:
         show(terminal.console(), answer, order.files[0].name)
     return DONE

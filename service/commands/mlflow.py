@@ -1,6 +1,5 @@
 """`lesion mlflow`: registered models checked, one by name or each as it comes, and the verdict written back."""
 
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -203,7 +202,7 @@ def _ended() -> Iterator[None]:
 
 def _print(checked: "Checked", as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_told(checked), indent=2, ensure_ascii=False))  # noqa: T201 - a console would wrap it
+        terminal.print_json(_told(checked))
     else:
         terminal.console().print(_line(checked), soft_wrap=True)
 

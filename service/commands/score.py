@@ -1,6 +1,5 @@
 """`lesion score`: one evaluation, on a stack of its own or on a server, followed live and printed."""
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,8 +51,7 @@ def run(order: Order) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     if order.as_json:
-        # To stdout as it is: a console would wrap it.
-        print(json.dumps(answer.model_dump(mode="json"), indent=2, ensure_ascii=False))  # noqa: T201
+        terminal.print_json(answer.model_dump(mode="json"))
     else:
         _print(order, answer, standing, errors)
     return DONE if answer.result is not None and answer.result.score is not None else NOT_JUDGED
