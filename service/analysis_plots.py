@@ -156,7 +156,7 @@ def _draw_classes(axes: "Axes", classes: Classes) -> None:
     if len(grid):
         middles = np.arange(len(grid))
         drawn = axes.pcolormesh(classes.fractions, middles, grid, cmap="cividis", vmin=0, vmax=1, shading="nearest")
-        axes.get_figure(root=True).colorbar(drawn, ax=axes, label="accuracy")  # type: ignore[union-attr]
+        axes.figure.colorbar(drawn, ax=axes, label="accuracy")
     half = ["never" if c.half_life is None else f"half is lost at {c.half_life:.2f}" for c in classes.curves]
     names = [f"class {each.label} ({told})" for each, told in zip(classes.curves, half, strict=True)]
     left_out = classes.classes - len(classes.curves)

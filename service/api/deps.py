@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
@@ -97,7 +97,7 @@ async def caller(request: Request, needed: SecurityScopes, backends: Used, beare
     if budget is not None:
         request.scope[ANSWER_HEADERS] = budget.headers()
     who = Caller(known.tenant, known.scopes)
-    who.needs(*needed.scopes)  # type: ignore[arg-type]
+    who.needs(*cast("list[Scope]", needed.scopes))
     return who
 
 

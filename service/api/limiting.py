@@ -5,6 +5,7 @@ So a Redis that is away holds up no read, and writes are then counted here too, 
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from anyio import to_thread
@@ -84,5 +85,5 @@ def _redis(url: str) -> RedisStorage:
     for celery, theirs in (("redis+socket://", "redis+unix://"), ("unix://", "redis+unix://")):
         if url.startswith(celery):
             url = theirs + url.removeprefix(celery)
-    options = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
-    return RedisStorage(url, wrap_exceptions=True, key_prefix="lesion.limits", **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
+    return RedisStorage(url, wrap_exceptions=True, key_prefix="lesion.limits", **options)
