@@ -6,6 +6,7 @@ chunk computed in one, counted here, until the stop rule is content. Only the da
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.optimize  # noqa: F401 - here and not at the first interval, as in a worker that has had one
 
 from benchmarks.speed import memory
 from benchmarks.speed.questions import FRACTIONS, MET, WORKLOADS
@@ -43,6 +43,7 @@ data.save(Path(place) / "data.npz", name, Path(folder), int(many))"""
 
 def main() -> None:
     """Measure and tell."""
+    importlib.import_module("scipy.optimize")  # and not at the first interval, as in a worker that has had one
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("estimator", choices=["grid", "adaptive"])
