@@ -156,7 +156,7 @@ class Network:
         batches.fill(part, self.tails(inputs))
         try:
             return flops.multiply_adds(part)
-        except Exception:  # a part has wirings that no whole network has; it only isn't shared then
+        except Exception:  # whatever it is: such a part is only not shared
             return None
 
     def written_batches(self) -> list[int]:
